@@ -1,0 +1,119 @@
+"""The root config of each job. Groups are shared; a job has those that it reads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from evqa.config.data import DataConfig, DocumentsConfig, QAConfig, SourcesConfig
+from evqa.config.evaluation import BenchmarkConfig, GenerationConfig, MetricsConfig
+from evqa.config.fields import group, number, setting
+from evqa.config.model import LoraConfig, ModelConfig, QuantizationConfig
+from evqa.config.serving import ExportConfig, RegistryConfig, ServerConfig
+from evqa.config.training import (
+    CallbacksConfig,
+    LoggerConfig,
+    LrSchedulerConfig,
+    MemoryConfig,
+    OptimizerConfig,
+    TrainerConfig,
+)
+
+
+class Output(StrEnum):
+    """What a job prints."""
+
+    table = "table"
+    json = "json"
+
+
+@dataclass(kw_only=True, slots=True)
+class PathsConfig:
+    """Where things are written. Relative paths count from the current folder."""
+
+    outputs_dir: str = setting("outputs", "runs, sweeps, evaluations, registry, caches, Aim")
+    prepared_dir: str = setting("data/prepared", "prepared datasets")
+
+
+@dataclass(kw_only=True, slots=True)
+class JobConfig:
+    """What every job has."""
+
+    paths: PathsConfig = group(PathsConfig, "folders")
+    seed: int = number(42, ge=0, le=2**32 - 1, doc="seed of everything random")
+    output: Output = setting(Output.table, "table for people, json for programs")
+
+
+@dataclass(kw_only=True, slots=True)
+class PrepareConfig(JobConfig):
+    """python -m evqa.prepare: sources to chunks and pairs."""
+
+    data: DataConfig = group(DataConfig, "the dataset")
+    sources: SourcesConfig = group(SourcesConfig, "where documents come from")
+    documents: DocumentsConfig = group(DocumentsConfig, "cleaning, splitting, chunking")
+    qa: QAConfig = group(QAConfig, "question-answer pairs")
+    benchmark: BenchmarkConfig = group(BenchmarkConfig, "its held-out documents are never trained on")
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainConfig(PrepareConfig):
+    """python train.py: prepare, plan, train, compare with the base."""
+
+    name: str = setting("run", "part of the run folder's name")
+    resume: str | None = setting(None, "run folder to go on with, or 'unfinished' for the newest")
+    model: ModelConfig = group(ModelConfig, "the base model")
+    quantization: QuantizationConfig = group(QuantizationConfig, "storage of the frozen base")
+    lora: LoraConfig = group(LoraConfig, "the adapter")
+    optimizer: OptimizerConfig = group(OptimizerConfig, "the optimiser")
+    lr_scheduler: LrSchedulerConfig = group(LrSchedulerConfig, "learning rate over the run")
+    trainer: TrainerConfig = group(TrainerConfig, "Lightning's trainer")
+    memory: MemoryConfig = group(MemoryConfig, "the memory budget")
+    logger: LoggerConfig = group(LoggerConfig, "the experiment tracker")
+    callbacks: CallbacksConfig = group(CallbacksConfig, "what watches the training")
+    generation: GenerationConfig = group(GenerationConfig, "how answers are generated")
+    metrics: MetricsConfig = group(MetricsConfig, "how systems are compared")
+
+
+@dataclass(kw_only=True, slots=True)
+class PlanConfig(TrainConfig):
+    """python -m evqa.plan: what a training will take, before it runs."""
+
+
+@dataclass(kw_only=True, slots=True)
+class PipelineConfig(TrainConfig):
+    """python -m evqa.pipeline: prepare, train, compare, release."""
+
+    export: ExportConfig = group(ExportConfig, "merging")
+    registry: RegistryConfig = group(RegistryConfig, "where versions are published")
+
+
+@dataclass(kw_only=True, slots=True)
+class EvaluateConfig(JobConfig):
+    """python evaluate.py: a run against its base."""
+
+    run: str = setting("latest", "run folder, or 'latest' for the newest finished run")
+    benchmark: BenchmarkConfig = group(BenchmarkConfig, "the questions")
+    generation: GenerationConfig = group(GenerationConfig, "how answers are generated")
+    metrics: MetricsConfig = group(MetricsConfig, "how systems are compared")
+    logger: LoggerConfig = group(LoggerConfig, "the experiment tracker")
+
+
+@dataclass(kw_only=True, slots=True)
+class ReleaseConfig(JobConfig):
+    """python -m evqa.release: merge the best checkpoint and register a version."""
+
+    run: str = setting("latest", "run folder, or 'latest' for the newest finished run")
+    export: ExportConfig = group(ExportConfig, "merging")
+    registry: RegistryConfig = group(RegistryConfig, "where versions are published")
+
+
+@dataclass(kw_only=True, slots=True)
+class ServeConfig(JobConfig):
+    """python serve.py: the engine behind the authenticating proxy."""
+
+    server: ServerConfig = group(ServerConfig, "proxy and engine")
+    registry: RegistryConfig = group(RegistryConfig, "where versions are published")
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield settings that contradict each other."""
+        if self.server.version and self.server.model_dir:
+            yield "server.model_dir", "cannot be set together with server.version"

@@ -1,0 +1,159 @@
+"""How every job starts: ``run_job`` wraps ``hydra.main`` and owns the exit code.
+
+Bare Hydra exits 1 with a traceback, swallows return codes, and starts a multirun before it has
+looked at its last combination. Here the whole command line is checked before anything starts, and
+what a job raises becomes one line on stderr and the exit code of its class in `evqa.errors`.
+"""
+
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from evqa.config.compose import (
+    VERSION_BASE,
+    compose_config,
+    parse_overrides,
+    to_plain,
+)
+from evqa.config.help import help_text
+from evqa.config.jobs import JobConfig
+from evqa.config.register import JOBS, config_dir, register_configs
+from evqa.config.resume import resumed
+from evqa.errors import EvqaError, InterruptedRunError, from_os_error
+
+C = TypeVar("C", bound=JobConfig)
+Job = Callable[[C, Path], Any]
+log = logging.getLogger(__name__)
+
+
+def run_job(name: str, schema: type[C], job: Job[C]) -> NoReturn:
+    """Run ``job(config, folder)`` with the config that the command line asks for, and exit.
+
+    Args:
+        name: The job's primary YAML in ``conf/``, without suffix.
+        schema: Its root dataclass; the job gets an instance, checked.
+        job: The work. ``folder`` is Hydra's run folder; what it returns is the objective of a
+            sweep. What it raises decides the exit code (see `evqa.errors`).
+    """
+    register_configs()
+    signal.signal(signal.SIGTERM, _raise_interrupted)
+    arguments = sys.argv[1:]
+    if "--help" in arguments or "-h" in arguments:
+        sys.stdout.write(help_text(name, schema))
+        sys.exit(0)
+    sys.exit(_guarded(lambda: _start(name, schema, job, arguments)))
+
+
+def _raise_interrupted(signum: int, _frame: FrameType | None) -> None:
+    raise InterruptedRunError("stopped; run the same command again", signum)
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    """Run ``work`` and translate what it raises into one line and an exit code."""
+    try:
+        return work()
+    except EvqaError as error:
+        return _say(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _say("interrupted; run the same command again", 128 + signal.SIGINT)
+    except MemoryError:
+        return _say("out of memory on this machine; try a smaller trainer.micro_batch_size", 3)
+    except OSError as error:
+        translated = from_os_error(error)
+        log.debug("%s", traceback.format_exc())
+        return _say(str(translated), translated.exit_code)
+    except Exception as error:  # noqa: BLE001  the last line of defence: anything else is a bug
+        return _report_bug(error)
+
+
+def _say(message: str, exit_code: int) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    return exit_code
+
+
+def _report_bug(error: Exception) -> int:
+    if type(error).__name__ in {"OutOfMemoryError", "AcceleratorError"}:
+        return _say(f"out of memory on the device: {str(error).splitlines()[0]}", 3)
+    log.error("%s", traceback.format_exc())
+    line = str(error).splitlines()[0] if str(error) else ""
+    return _say(f"a bug in evqa, please report it: {type(error).__name__}: {line}", 1)
+
+
+def _start(name: str, schema: type[C], job: Job[C], arguments: Sequence[str]) -> int:
+    known = get_args_parser().parse_args(list(arguments))
+    if known.hydra_help or known.version or known.shell_completion:
+        return _through_hydra(name, lambda _config: None)
+    combinations = expand(known.overrides) if known.multirun else [list(known.overrides)]
+    configs = [to_plain(compose_config(name, words), schema) for words in combinations]
+    if not known.multirun and getattr(configs[0], "resume", None):
+        config, folder = resumed(configs[0], schema, known.overrides)
+        return _run_one(job, config, folder)
+    return _hydra_codes(name, schema, job)
+
+
+def _hydra_codes(name: str, schema: type[C], job: Job[C]) -> int:
+    """Let Hydra run the job once, or once a combination; return the first non-zero exit code."""
+    codes: list[int] = []
+
+    def task(config: DictConfig) -> Any:
+        results: list[Any] = []
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        plain = to_plain(config, schema)
+        codes.append(_guarded(lambda: results.append(job(plain, folder)) or 0))
+        if codes[-1] > 128:  # noqa: PLR2004  a signal ends a multirun too
+            raise SystemExit(codes[-1])
+        return results[0] if results else None
+
+    _through_hydra(name, task)
+    return next((code for code in codes if code), 0)
+
+
+def _through_hydra(name: str, task: Callable[[DictConfig], Any]) -> int:
+    hydra.main(version_base=VERSION_BASE, config_path=str(config_dir()), config_name=name)(task)()
+    return 0
+
+
+def _run_one(job: Job[C], config: C, folder: Path) -> int:
+    handler = logging.FileHandler(folder / "resume.log")
+    logging.basicConfig(level=logging.INFO, handlers=[handler, logging.StreamHandler()])
+    job(config, folder)
+    return 0
+
+
+def expand(words: Sequence[str]) -> list[list[str]]:
+    """Return every combination of a multirun's finite lists, in Hydra's order.
+
+    Continuous ranges (``interval``) have no finite list: their lower bound stands for them, so
+    that the rest of the combination is checked.
+    """
+    combinations: list[list[str]] = [[]]
+    for override in parse_overrides(words):
+        values = _values(override)
+        combinations = [[*done, value] for done in combinations for value in values]
+    return combinations
+
+
+def _values(override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [override.input_line or ""]
+    key = (override.input_line or "").partition("=")[0]
+    if override.is_interval_sweep():
+        return [f"{key}={override.value().start}"]
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def job_names() -> list[str]:
+    """Return the names of all jobs."""
+    return list(JOBS)

@@ -1,0 +1,78 @@
+"""Structured configs of release and serving: export, registry, server."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from evqa.config.fields import group, number, setting
+
+
+class ExportDtype(StrEnum):
+    """Arithmetic type that merged weights are stored in."""
+
+    bf16 = "bf16"
+    fp16 = "fp16"
+    fp32 = "fp32"
+
+
+@dataclass(kw_only=True, slots=True)
+class ExportConfig:
+    """Merging the adapter into its base."""
+
+    dtype: ExportDtype = setting(ExportDtype.bf16, "type of the merged weights")
+    max_shard_gib: float = number(4.0, gt=0, le=50, doc="largest safetensors file, GiB")
+
+
+@dataclass(kw_only=True, slots=True)
+class RegistryConfig:
+    """Where versions are published."""
+
+    name: str = setting("evqa", "name that versions are registered under")
+    folder: str | None = setting(None, "registry folder (null: <outputs_dir>/registry)")
+
+
+class Engine(StrEnum):
+    """What generates answers behind the proxy."""
+
+    vllm = "vllm"
+    external = "external"
+    transformers = "transformers"
+
+
+@dataclass(kw_only=True, slots=True)
+class TimeoutsConfig:
+    """How long the proxy waits, in seconds."""
+
+    connect_s: float = number(5.0, gt=0, le=600, doc="for the engine to accept a connection")
+    first_byte_s: float = number(60.0, gt=0, le=3600, doc="for the first byte of an answer")
+    idle_s: float = number(60.0, gt=0, le=3600, doc="between two pieces of an answer")
+    total_s: float = number(600.0, gt=0, le=86400, doc="for a whole answer")
+    body_s: float = number(15.0, gt=0, le=600, doc="for a client to send its request")
+
+
+@dataclass(kw_only=True, slots=True)
+class ServerConfig:
+    """The authenticating proxy and the engine behind it."""
+
+    host: str = setting("127.0.0.1", "address to listen on")
+    port: int = number(8000, ge=0, le=65535, doc="port to listen on (0: any free one)")
+    engine: Engine = setting(Engine.vllm, "what generates the answers")
+    upstreams: list[str] = setting([], "addresses of engines run elsewhere (engine=external)")
+    keys_file: str | None = setting(None, "API keys (null: <outputs_dir>/serving/keys.json)")
+    vllm_command: str | None = setting(
+        None, "the engine's command (null: vllm on PATH, else .venv-vllm/bin/vllm)"
+    )
+    model_name: str = setting("evqa", "model name that clients ask for")
+    version: str | None = setting(None, "registered version (null: champion, else candidate)")
+    model_dir: str | None = setting(None, "serve this folder instead of a registered version")
+    max_model_len: int = number(1024, ge=16, le=1_048_576, doc="longest context served, tokens")
+    dtype: str = setting("auto", "arithmetic of the engine: auto, bfloat16, float16, float32")
+    max_body_kib: int = number(1024, ge=1, le=65536, doc="largest request body, KiB")
+    start_timeout_s: float = number(300.0, gt=0, le=7200, doc="for the engine to load the model")
+    record_text: bool = setting(False, "keep questions and answers in the request records")
+    timeouts: TimeoutsConfig = group(TimeoutsConfig, "time-outs")
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield settings that contradict each other."""
+        if self.engine is Engine.external and not self.upstreams:
+            yield "upstreams", "must name at least one engine when server.engine=external"

@@ -1,0 +1,126 @@
+"""Structured configs of training: optimiser, schedule, trainer, memory, loggers, callbacks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from omegaconf import MISSING
+
+from evqa.config.fields import number, setting
+
+
+@dataclass(kw_only=True, slots=True)
+class OptimizerConfig:
+    """A third-party optimiser, built from ``_target_`` with the other keys as arguments."""
+
+    _target_: str = MISSING
+    lr: float = number(2e-4, gt=0, lt=10, doc="peak learning rate")
+    weight_decay: float = number(0.0, ge=0, lt=10, doc="decoupled weight decay")
+    betas: list[float] = setting([0.9, 0.999], "decay rates of the moments")
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield values that no optimiser takes."""
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):  # noqa: PLR2004
+            yield "betas", f"must be two numbers >= 0 and < 1, but got {self.betas}"
+
+
+class Schedule(StrEnum):
+    """Shape of the learning rate after warm-up."""
+
+    cosine = "cosine"
+    linear = "linear"
+    constant = "constant"
+
+
+@dataclass(kw_only=True, slots=True)
+class LrSchedulerConfig:
+    """Learning rate over the run."""
+
+    kind: Schedule = setting(Schedule.cosine, "shape after warm-up")
+    warmup_fraction: float = number(0.05, ge=0, lt=1, doc="share of the steps spent warming up")
+
+
+class Precision(StrEnum):
+    """Lightning's precision; auto follows model.dtype and the device."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainerConfig:
+    """Lightning's trainer."""
+
+    accelerator: str = setting("auto", "cpu, gpu or auto")
+    devices: int = number(1, ge=1, le=1024, doc="devices on this machine")
+    strategy: str = setting("auto", "auto, ddp or fsdp")
+    precision: Precision = setting(Precision.auto, "arithmetic of the training step")
+    num_epochs: int = number(3, ge=1, le=10_000, doc="passes over the training pairs")
+    max_steps: int = number(-1, ge=-1, doc="stop after this many optimiser steps (-1: never)")
+    effective_batch_size: int = number(16, ge=1, le=65536, doc="samples an optimiser step")
+    micro_batch_size: int = number(8, ge=1, le=4096, doc="samples a forward pass")
+    gradient_clip_norm: float = number(1.0, ge=0, doc="largest gradient norm (0: no clipping)")
+    validate_every_n_epochs: int = number(1, ge=1, doc="epochs between validations")
+    num_threads: int = number(0, ge=0, le=1024, doc="CPU threads (0: PyTorch's choice)")
+    deterministic: bool = setting(True, "refuse operations that are not reproducible")
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield settings that contradict each other."""
+        if self.effective_batch_size % (self.micro_batch_size * self.devices):
+            yield (
+                "effective_batch_size",
+                f"must be a multiple of micro_batch_size x devices = {self.micro_batch_size} x "
+                f"{self.devices}, but got {self.effective_batch_size}",
+            )
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches an optimiser step, on each device."""
+        return self.effective_batch_size // (self.micro_batch_size * self.devices)
+
+
+@dataclass(kw_only=True, slots=True)
+class MemoryConfig:
+    """The memory budget of the device."""
+
+    budget_gib: float | None = number(
+        None, gt=0, le=1024, doc="refuse what does not fit in this, GiB (null: no limit)"
+    )
+    context_gib: float = number(0.5, ge=0, le=8, doc="taken by the CUDA context, GiB")
+    gradient_checkpointing: bool = setting(True, "recompute activations in the backward pass")
+
+
+class LoggerKind(StrEnum):
+    """Where metrics go, beside the run folder."""
+
+    aim = "aim"
+    csv = "csv"
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
+    wandb = "wandb"
+    none = "none"
+
+
+@dataclass(kw_only=True, slots=True)
+class LoggerConfig:
+    """The experiment tracker. Logging never fails a run."""
+
+    kind: LoggerKind = setting(LoggerKind.aim, "which tracker")
+    experiment: str = setting("evqa", "experiment or project that runs are grouped under")
+    tracking_uri: str | None = setting(None, "server of mlflow; null: files in the outputs folder")
+    system_interval_s: int = number(10, ge=1, le=3600, doc="seconds between CPU and GPU readings")
+
+
+@dataclass(kw_only=True, slots=True)
+class CallbacksConfig:
+    """What watches the training."""
+
+    early_stopping_patience: int = number(
+        0, ge=0, doc="validations without improvement before stopping (0: never)"
+    )
+    checkpoint_every_n_steps: int = number(50, ge=1, doc="steps between 'last' checkpoints")
+    log_every_n_steps: int = number(1, ge=1, doc="steps between logged metrics")
+    num_sample_answers: int = number(3, ge=0, le=100, doc="answers logged and shown at the end")
+    progress_bar: bool = setting(True, "show a progress bar")
