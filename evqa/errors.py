@@ -82,6 +82,8 @@ def from_os_error(error: OSError) -> EvqaError:
     where = error.filename or "the output folder"
     if error.errno in DISK_FULL_ERRNOS:
         return DiskFullError(f"disk full while writing {where}: free some space and run it again")
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+    if isinstance(
+        error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError
+    ):
         return UserError(f"{where}: {error.strerror}")
     return OutsideError(f"{where}: {error.strerror or error}")

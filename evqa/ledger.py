@@ -57,7 +57,7 @@ class Ledger:
         """Count ``count`` items that a stage kept."""
         self.stage(stage).num_kept += count
 
-    def drop(self, stage: str, *, id: str, source: str, reason: str, detail: str = "") -> None:  # noqa: A002
+    def drop(self, stage: str, *, id: str, source: str, reason: str, detail: str = "") -> None:
         """Count and record one item that a stage left out."""
         self.stage(stage).dropped[reason] += 1
         record = Dropped(stage=stage, id=id, source=source, reason=reason, detail=detail)

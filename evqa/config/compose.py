@@ -154,11 +154,15 @@ def _check_nodes(config: DictConfig, schema: type) -> None:
 
 def _node_keys(node: DictConfig, prefix: str = "") -> list[str]:
     keys = []
-    for name in node:
+    for name in map(str, node):
         key = f"{prefix}{name}"
         keys.append(key)
         child = node._get_node(name)
-        if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
+        if (
+            isinstance(child, DictConfig)
+            and not child._is_none()
+            and not child._is_interpolation()
+        ):
             keys.extend(_node_keys(child, f"{key}."))
     return keys
 

@@ -35,7 +35,9 @@ class WebConfig:
         "evqa/0.1 (+https://github.com/evqa/evqa)", "sent with every request; name a contact in it"
     )
     timeout_s: float = number(20.0, gt=0, le=600, doc="seconds to wait for one page")
-    requests_per_s: float = number(1.0, gt=0, le=100, doc="polite rate per host, requests a second")
+    requests_per_s: float = number(
+        1.0, gt=0, le=100, doc="polite rate per host, requests a second"
+    )
     max_page_mib: float = number(10.0, gt=0, le=1024, doc="largest page accepted, MiB")
     allow_private_addresses: bool = setting(
         False, "fetch from loopback and private addresses too (intranets)"
@@ -97,7 +99,9 @@ class DocumentsConfig:
         0.8, gt=0, le=1, doc="word-8-gram Jaccard at and above which documents are near-duplicates"
     )
     scrub_pii: bool = setting(True, "replace e-mail addresses, phone and card numbers, IBANs")
-    validation_fraction: float = number(0.05, ge=0, lt=0.5, doc="share of documents to validate on")
+    validation_fraction: float = number(
+        0.05, ge=0, lt=0.5, doc="share of documents to validate on"
+    )
     test_fraction: float = number(0.05, ge=0, lt=0.5, doc="share of documents kept for testing")
     chunk_words: int = number(160, ge=20, le=5000, doc="size that chunks aim at, words")
     chunk_overlap_words: int = number(0, ge=0, le=1000, doc="words repeated between chunks")

@@ -13,10 +13,8 @@ from typing import Any
 def setting(default: Any, doc: str) -> Any:
     """Declare a field without a range; lists and dicts are copied per instance."""
     metadata = {"doc": doc}
-    if isinstance(default, list | dict) or dataclasses.is_dataclass(default):
-        kind = default if isinstance(default, type) else None
-        factory = kind or (lambda: type(default)(default))
-        return dataclasses.field(default_factory=factory, metadata=metadata)
+    if isinstance(default, list | dict):
+        return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 

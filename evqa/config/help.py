@@ -7,7 +7,11 @@ from typing import Any
 from evqa.config.keys import walk
 from evqa.config.register import options
 
-COMMANDS = {"train": "python train.py", "evaluate": "python evaluate.py", "serve": "python serve.py"}
+COMMANDS = {
+    "train": "python train.py",
+    "evaluate": "python evaluate.py",
+    "serve": "python serve.py",
+}
 KEY_WIDTH = 46
 
 

@@ -51,7 +51,9 @@ class PrepareConfig(JobConfig):
     sources: SourcesConfig = group(SourcesConfig, "where documents come from")
     documents: DocumentsConfig = group(DocumentsConfig, "cleaning, splitting, chunking")
     qa: QAConfig = group(QAConfig, "question-answer pairs")
-    benchmark: BenchmarkConfig = group(BenchmarkConfig, "its held-out documents are never trained on")
+    benchmark: BenchmarkConfig = group(
+        BenchmarkConfig, "its held-out documents are never trained on"
+    )
 
 
 @dataclass(kw_only=True, slots=True)

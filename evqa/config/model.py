@@ -145,7 +145,9 @@ class LoraConfig:
     dropout: float = number(0.05, ge=0, lt=1, doc="dropout on the adapter's input")
     targets: LoraTargets = setting(LoraTargets.all_linear, "which linear layers, by role")
     target_modules: list[str] = setting([], "module names, instead of targets")
-    use_rslora: bool = setting(False, "scale by alpha / sqrt(r) (https://arxiv.org/abs/2312.03732)")
+    use_rslora: bool = setting(
+        False, "scale by alpha / sqrt(r) (https://arxiv.org/abs/2312.03732)"
+    )
     use_dora: bool = setting(
         False, "weight-decomposed LoRA (https://arxiv.org/abs/2402.09353); must be merged to serve"
     )

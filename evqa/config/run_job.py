@@ -17,7 +17,7 @@ from typing import Any, NoReturn, TypeVar
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig
 
 from evqa.config.compose import (
@@ -111,8 +111,13 @@ def _hydra_codes(name: str, schema: type[C], job: Job[C]) -> int:
         results: list[Any] = []
         folder = Path(HydraConfig.get().runtime.output_dir)
         plain = to_plain(config, schema)
-        codes.append(_guarded(lambda: results.append(job(plain, folder)) or 0))
-        if codes[-1] > 128:  # noqa: PLR2004  a signal ends a multirun too
+
+        def work() -> int:
+            results.append(job(plain, folder))
+            return 0
+
+        codes.append(_guarded(work))
+        if codes[-1] > 128:
             raise SystemExit(codes[-1])
         return results[0] if results else None
 
@@ -149,8 +154,9 @@ def _values(override: Override) -> list[str]:
     if not override.is_sweep_override():
         return [override.input_line or ""]
     key = (override.input_line or "").partition("=")[0]
-    if override.is_interval_sweep():
-        return [f"{key}={override.value().start}"]
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return [f"{key}={value.start}"]
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
 
 

@@ -20,7 +20,7 @@ class OptimizerConfig:
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield values that no optimiser takes."""
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):  # noqa: PLR2004
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             yield "betas", f"must be two numbers >= 0 and < 1, but got {self.betas}"
 
 
