@@ -148,5 +148,7 @@ def target_modules(targets: LoraTargets, named: list[str]) -> list[str]:
     known = TARGETS[LoraTargets.all_linear]
     for name in named:
         if name not in known:
-            raise UserError(f"lora.target_modules: no module {name!r}; allowed: {', '.join(known)}")
+            raise UserError(
+                f"lora.target_modules: no module {name!r}; allowed: {', '.join(known)}"
+            )
     return list(named or TARGETS[targets])

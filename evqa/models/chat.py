@@ -110,7 +110,10 @@ def labelled_ids(tokenizer: Any, messages: Sequence[Message]) -> LabelledIds:
         UserError: the template's prompt is not a prefix of the conversation, so that nobody can
             tell which tokens are the assistant's.
     """
-    if "{% generation %}" in tokenizer.chat_template or "{%- generation" in tokenizer.chat_template:
+    if (
+        "{% generation %}" in tokenizer.chat_template
+        or "{%- generation" in tokenizer.chat_template
+    ):
         return _from_markers(tokenizer, messages)
     return _from_prefix(tokenizer, messages)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from evqa.config.model import ModelConfig
 from evqa.config.compose import to_dict
+from evqa.config.model import ModelConfig
 from evqa.errors import UserError
 from evqa.files import atomic_folder, folder_lock, sha256_json, write_json
 from evqa.models.chat import OWN_SPECIAL_TOKENS, OWN_TEMPLATE
@@ -82,8 +82,8 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int) -> Any:
     core.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
-        pad_token="<|pad|>",
-        eos_token="<|end|>",
+        pad_token="<|pad|>",  # noqa: S106  a token of the vocabulary
+        eos_token="<|end|>",  # noqa: S106
         extra_special_tokens=["<|system|>", "<|user|>", "<|assistant|>"],
         chat_template=OWN_TEMPLATE,
         clean_up_tokenization_spaces=False,
@@ -121,7 +121,9 @@ def _token_stream(tokenizer: Any, texts: Sequence[str]) -> torch.Tensor:
     return torch.tensor(ids)
 
 
-def pretrain(network: Any, stream: torch.Tensor, model: ModelConfig, on_step: OnStep) -> list[float]:
+def pretrain(
+    network: Any, stream: torch.Tensor, model: ModelConfig, on_step: OnStep
+) -> list[float]:
     """Train the network on the documents' tokens, and return the loss of each step.
 
     Raises:
