@@ -105,9 +105,15 @@ class FieldReads(ast.NodeVisitor):
 
     def annotation(self, node):
         words = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} if node else set()
-        words |= {
-            n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and n.value in self.classes
-        } if node else set()
+        words |= (
+            {
+                n.value
+                for n in ast.walk(node)
+                if isinstance(n, ast.Constant) and n.value in self.classes
+            }
+            if node
+            else set()
+        )
         named = [self.classes[word] for word in words if word in self.classes]
         return named[0] if named else None
 
