@@ -14,7 +14,7 @@ def setting(default: Any, doc: str) -> Any:
     """Declare a field without a range; lists and dicts are copied per instance."""
     metadata = {"doc": doc}
     if isinstance(default, list | dict):
-        return dataclasses.field(default_factory=lambda: default.copy(), metadata=metadata)
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -60,8 +60,8 @@ def _refuse_differences(own: dict[str, Any], given: dict[str, Any], words: Seque
         for name in _leaf_keys(given, key.split("/")[0]):
             if (old := _get(own, name)) != (new := _get(given, name)):
                 raise ConfigError(
-                    f"{name}: the run has {old!r}, but got {new!r}; a resumed run keeps its config "
-                    "(leave the override out, or start a new run)"
+                    f"{name}: the run has {old!r}, but got {new!r}; a resumed run keeps its "
+                    "config (leave the override out, or start a new run)"
                 )
 
 

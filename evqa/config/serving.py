@@ -16,11 +16,29 @@ class ExportDtype(StrEnum):
 
 
 @dataclass(kw_only=True, slots=True)
+class ParityConfig:
+    """What the merged model must show before it is registered."""
+
+    questions: str | None = setting(
+        None, "JSONL file with a `question` a line (null: the run's benchmark, else its pairs)"
+    )
+    num_questions: int = number(8, ge=1, le=1000, doc="questions compared")
+    max_new_tokens: int = number(16, ge=1, le=512, doc="tokens of each answer compared")
+    min_top1_agreement: float = number(
+        0.98, ge=0, le=1, doc="share of answer tokens where both models' first choice is the same"
+    )
+    max_kl_nats: float = number(
+        0.01, ge=0, le=100, doc="mean KL(adapter on base || merged) over answer tokens, nats"
+    )
+
+
+@dataclass(kw_only=True, slots=True)
 class ExportConfig:
     """Merging the adapter into its base."""
 
     dtype: ExportDtype = setting(ExportDtype.bf16, "type of the merged weights")
     max_shard_gib: float = number(4.0, gt=0, le=50, doc="largest safetensors file, GiB")
+    parity: ParityConfig = group(ParityConfig, "the gate before registering")
 
 
 @dataclass(kw_only=True, slots=True)

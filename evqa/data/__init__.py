@@ -1,0 +1,1 @@
+"""Tokenised samples: dataset, batches and Lightning data module."""

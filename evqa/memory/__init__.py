@@ -1,0 +1,1 @@
+"""What fits: bytes by term, in plain arithmetic (no torch)."""

@@ -1,0 +1,46 @@
+"""The life of a run folder: locked, its manifest first, ``latest`` moved when it has finished."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evqa.config import TrainConfig, project_dir, to_dict
+from evqa.errors import UserError
+from evqa.files import folder_lock, point_link, write_json
+from evqa.provenance import new_manifest, now, update_manifest
+
+
+@contextmanager
+def open_run(config: TrainConfig, folder: Path) -> Iterator[Path]:
+    """Hold a run folder while the run lasts; the manifest is there before anything else.
+
+    Raises:
+        UserError: another process is training in this folder.
+    """
+    try:
+        with folder_lock(folder, wait=False):
+            if not (folder / "manifest.json").exists():
+                manifest = new_manifest("train", to_dict(config), project_dir())
+                write_json(folder / "manifest.json", manifest)
+            yield folder
+    except BlockingIOError:
+        raise UserError(f"{folder}: another process is training in this run folder") from None
+
+
+def finish_run(folder: Path, **values: Any) -> None:
+    """Mark the run as finished and point ``latest`` at it."""
+    update_manifest(folder, finished=True, finished_at=now(), **values)
+    point_link(folder.parent / "latest", folder)
+
+
+def prepare_process(seed: int, num_threads: int) -> None:
+    """Seed every generator and set the number of CPU threads, before the adapter is drawn."""
+    import lightning
+    import torch
+
+    if num_threads:
+        torch.set_num_threads(num_threads)
+    lightning.seed_everything(seed, workers=True, verbose=False)
+    sys.stderr.flush()
