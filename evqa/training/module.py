@@ -28,15 +28,22 @@ class QLoRAModule(lightning.LightningModule):
         model: A peft model around a frozen causal language model.
         optimizer: Its config.
         lr_scheduler: Its config.
+        num_steps: Optimiser steps of the whole run. (Asking Lightning for them would build the
+            loader before a checkpoint is restored, and its position would be lost.)
     """
 
     def __init__(
-        self, model: Any, optimizer: OptimizerConfig, lr_scheduler: LrSchedulerConfig
+        self,
+        model: Any,
+        optimizer: OptimizerConfig,
+        lr_scheduler: LrSchedulerConfig,
+        num_steps: int,
     ) -> None:
         super().__init__()
         self.model = model
         self.optimizer_config = optimizer
         self.lr_scheduler_config = lr_scheduler
+        self.num_steps = num_steps
         self.strict_loading = False  # checkpoints hold the adapter only
         self.step_loss_sum = 0.0
         self.last_step_loss = float("nan")
@@ -100,8 +107,7 @@ class QLoRAModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return optimiser and per-step schedule over the whole run."""
         optimizer = build_optimizer(self.optimizer_config, self.trainable().values())
-        num_steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = build_scheduler(self.lr_scheduler_config, optimizer, num_steps)
+        scheduler = build_scheduler(self.lr_scheduler_config, optimizer, self.num_steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
