@@ -9,17 +9,19 @@ from evqa.config import EvaluateConfig, run_job
 
 
 def evaluate(config: EvaluateConfig, folder: Path) -> None:
-    """Score a run in ``folder``; a NO_SHIP verdict is exit code 4."""
+    """Score a run into ``folder``; a NO_SHIP verdict is exit code 4."""
     from evqa.runs import find_run
 
-    from evqa import scoring
     from evqa.evaluation.benchmark import load_benchmark
 
     questions = load_benchmark(config.benchmark)
-    run = scoring.open_scored_run(find_run(Path(config.paths.outputs_dir), config.run))
-    comparison = scoring.score_run(config, run, questions)
+    run = find_run(Path(config.paths.outputs_dir), config.run)
+
+    from evqa import scoring
+
+    comparison = scoring.score_run(config, scoring.open_scored_run(run), questions)
     scoring.write_report(config, run, comparison, folder)
-    scoring.say_verdict(comparison, folder)
+    scoring.say_verdict(config, comparison, folder)
 
 
 if __name__ == "__main__":

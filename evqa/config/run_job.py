@@ -6,6 +6,7 @@ what a job raises becomes one line on stderr and the exit code of its class in `
 """
 
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -28,7 +29,7 @@ from evqa.config.compose import (
 )
 from evqa.config.help import help_text
 from evqa.config.jobs import JobConfig
-from evqa.config.register import JOBS, config_dir, register_configs
+from evqa.config.register import config_dir, register_configs
 from evqa.config.resume import resumed
 from evqa.errors import EvqaError, InterruptedRunError, from_os_error
 
@@ -48,6 +49,11 @@ def run_job(name: str, schema: type[C], job: Job[C]) -> NoReturn:
     """
     register_configs()
     signal.signal(signal.SIGTERM, _raise_interrupted)
+    # Idle OpenMP threads that spin make a shared machine four times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     arguments = sys.argv[1:]
     if "--help" in arguments or "-h" in arguments:
         sys.stdout.write(help_text(name, schema))
@@ -93,7 +99,7 @@ def _report_bug(error: Exception) -> int:
 
 def _start(name: str, schema: type[C], job: Job[C], arguments: Sequence[str]) -> int:
     known = get_args_parser().parse_args(list(arguments))
-    if known.hydra_help or known.version or known.shell_completion:
+    if known.hydra_help or known.shell_completion:
         return _through_hydra(name, lambda _config: None)
     combinations = expand(known.overrides) if known.multirun else [list(known.overrides)]
     configs = [to_plain(compose_config(name, words), schema) for words in combinations]
@@ -111,6 +117,7 @@ def _hydra_codes(name: str, schema: type[C], job: Job[C]) -> int:
         results: list[Any] = []
         folder = Path(HydraConfig.get().runtime.output_dir)
         plain = to_plain(config, schema)
+        quiet_libraries()
 
         def work() -> int:
             results.append(job(plain, folder))
@@ -133,8 +140,15 @@ def _through_hydra(name: str, task: Callable[[DictConfig], Any]) -> int:
 def _run_one(job: Job[C], config: C, folder: Path) -> int:
     handler = logging.FileHandler(folder / "resume.log")
     logging.basicConfig(level=logging.INFO, handlers=[handler, logging.StreamHandler()])
+    quiet_libraries()
     job(config, folder)
     return 0
+
+
+def quiet_libraries() -> None:
+    """Leave the console to evqa: libraries speak when something is wrong."""
+    for name in ("absl", "lightning", "httpx", "datasets", "aim", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def expand(words: Sequence[str]) -> list[list[str]]:
@@ -158,8 +172,3 @@ def _values(override: Override) -> list[str]:
     if isinstance(value, IntervalSweep):
         return [f"{key}={value.start}"]
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
-
-
-def job_names() -> list[str]:
-    """Return the names of all jobs."""
-    return list(JOBS)

@@ -12,10 +12,11 @@ import lightning
 import numpy as np
 import psutil
 import torch
-from lightning.pytorch.callbacks import Callback, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback
 
 from evqa.errors import InterruptedRunError
 from evqa.files import write_text
+from evqa.progress import Bar
 from evqa.tracking import Tracker
 from evqa.training.module import TRAIN_LOSS, VALIDATION_LOSS, QLoRAModule
 
@@ -198,12 +199,38 @@ class GracefulStop(Callback):
         self._old = {}
 
 
-class StepProgressBar(TQDMProgressBar):
-    """Lightning's bar with loss, label tokens a second and memory."""
+class StepProgress(Callback):
+    """A bar over optimiser steps with loss, label tokens a second and memory."""
 
-    def get_metrics(self, trainer: lightning.Trainer, pl_module: Any) -> dict[str, Any]:
-        """Return what stands behind the bar."""
-        items = super().get_metrics(trainer, pl_module)
-        items.pop("v_num", None)
-        items["loss"] = f"{pl_module.last_step_loss:.3f}"
-        return items
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._started = 0.0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: QLoRAModule) -> None:
+        """Open the bar where the run stands."""
+        self._bar = Bar("training the adapter", int(trainer.estimated_stepping_batches))
+        self._bar.at(trainer.global_step, int(trainer.estimated_stepping_batches))
+        self._started = time.perf_counter()
+        self._tokens_before = pl_module.num_label_tokens
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the bar after a step."""
+        if self._bar is None or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        seconds = time.perf_counter() - self._started
+        rate = (pl_module.num_label_tokens - self._tokens_before) / seconds
+        note = f"loss {pl_module.last_step_loss:.3f}, {rate:.0f} label tokens/s"
+        value = trainer.callback_metrics.get(VALIDATION_LOSS)
+        if value is not None:
+            note += f", validation {float(value):.3f}"
+        memory_gib = peak_memory_gib(pl_module.device)
+        total = int(trainer.estimated_stepping_batches)
+        self._bar.at(trainer.global_step, total, f"{note}, {memory_gib:.2f} GiB")
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -24,7 +24,7 @@ from evqa.training.callbacks import (
     FlightRecorder,
     GracefulStop,
     RandomState,
-    StepProgressBar,
+    StepProgress,
 )
 from evqa.training.module import VALIDATION_LOSS, QLoRAModule
 
@@ -160,7 +160,7 @@ def build_trainer(
         logger=False,
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
-        enable_progress_bar=config.callbacks.progress_bar,
+        enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=str(folder),
     )
@@ -193,7 +193,7 @@ def _callbacks(config: TrainConfig, folder: Path, has_validation: bool) -> list[
             patience = config.callbacks.early_stopping_patience
             chosen.append(EarlyStopping(VALIDATION_LOSS, patience=patience))
     if config.callbacks.progress_bar:
-        chosen.append(StepProgressBar(refresh_rate=1))
+        chosen.append(StepProgress())
     return chosen
 
 
