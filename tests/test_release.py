@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 from evqa.config import load_config
 from evqa.errors import GateError, UserError
 from evqa.files import point_link
+from evqa.provenance import weights_sha256
 from evqa.registry import Aliases, Registry
 from evqa.release import parity_questions, release
 
@@ -36,7 +37,7 @@ def finished_run(tmp_path_factory):
         "versions": {"torch": torch.__version__},
         "config": {"lora": {"r": 4, "alpha": 8.0}},
         "dataset": {"id": "d", "folder": str(dataset), "sha256": "0" * 64},
-        "base": {"path": str(base), "revision": None, "sha256": "1" * 64},
+        "base": {"path": str(base), "revision": None, "sha256": weights_sha256(base)},
     }
     (run / "manifest.json").write_text(json.dumps(manifest))
     (run / "metrics.json").write_text(json.dumps({"systems": {"tuned": {"bleu": {"value": 1}}}}))
@@ -146,6 +147,14 @@ def test_a_run_without_adapter_is_refused(outputs, tmp_path):
 def test_a_base_that_is_gone_is_refused(outputs, tmp_path):
     edit_manifest(outputs, base={"path": str(tmp_path / "gone")})
     with pytest.raises(UserError, match="base model's folder is gone"):
+        release(configured(outputs), tmp_path)
+
+
+def test_a_base_that_has_changed_is_refused(outputs, tmp_path, finished_run):
+    """So an adapter is never merged a second time, into what it was merged into already."""
+    base = json.loads((finished_run / "manifest.json").read_text())["base"]
+    edit_manifest(outputs, base={**base, "sha256": "0" * 64})
+    with pytest.raises(UserError, match="weights are not those that were trained on"):
         release(configured(outputs), tmp_path)
 
 
