@@ -24,7 +24,8 @@ def find_run(outputs_dir: Path, run: str) -> Path:
         folder = outputs_dir / "runs" / LATEST
         if not (folder / MANIFEST).is_file():
             raise UserError(
-                f"run=latest: no finished run in {outputs_dir / 'runs'}; run `python train.py` first"
+                f"run=latest: no finished run in {outputs_dir / 'runs'}; "
+                "run `python train.py` first"
             )
     else:
         folder = _named_run(outputs_dir, run)
@@ -42,7 +43,9 @@ def _named_run(outputs_dir: Path, run: str) -> Path:
         if (folder / MANIFEST).is_file():
             return folder
         if (folder / "trials").is_dir():
-            raise UserError(f"run={run}: a sweep; name one of its trials, {folder}/trials/<number>")
+            raise UserError(
+                f"run={run}: a sweep; name one of its trials, {folder}/trials/<number>"
+            )
     raise UserError(
         f"run={run}: no run there (manifest.json is missing); give a run folder or run=latest"
     )

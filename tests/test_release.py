@@ -134,7 +134,7 @@ def test_a_changed_chat_template_fails_the_gate(outputs, tmp_path, monkeypatch):
 
 
 def test_without_a_run_it_says_train_first(tmp_path):
-    with pytest.raises(UserError, match="run `python train.py` first"):
+    with pytest.raises(UserError, match=r"run `python train.py` first"):
         release(configured(tmp_path), tmp_path)
 
 

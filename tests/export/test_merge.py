@@ -52,7 +52,9 @@ def test_merged_float32_equals_the_adapter_on_its_base(tiny_base, tmp_path, lora
 
 
 @pytest.mark.parametrize(("dtype", "expected"), [("bf16", "bfloat16"), ("fp16", "float16")])
-def test_merged_weights_have_the_dtype_asked_for(tiny_base, tiny_adapter, tmp_path, dtype, expected):
+def test_merged_weights_have_the_dtype_asked_for(
+    tiny_base, tiny_adapter, tmp_path, dtype, expected
+):
     merge_adapter(str(tiny_base), tiny_adapter, tmp_path, dtype, 4.0)
     dtypes = {str(tensor.dtype) for tensor in load_file(tmp_path / "model.safetensors").values()}
     assert dtypes == {f"torch.{expected}"}
@@ -71,9 +73,10 @@ def test_the_folder_lists_exactly_what_a_server_needs(merged):
 
 
 def test_no_trace_of_the_adapter_stays_in_the_weights(tiny_base, merged):
-    assert load_file(merged / "model.safetensors").keys() == load_file(
-        tiny_base / "model.safetensors"
-    ).keys()
+    assert (
+        load_file(merged / "model.safetensors").keys()
+        == load_file(tiny_base / "model.safetensors").keys()
+    )
 
 
 def test_tokenizer_and_chat_template_travel(merged):

@@ -70,7 +70,7 @@ def test_another_model_fails_the_gate():
 def test_a_scaled_model_keeps_first_choices_and_fails_on_kl():
     scaled = report(TableGenerator(LOGITS), TableGenerator(2 * LOGITS))
     assert scaled.top1_agreement == 1
-    with pytest.raises(GateError, match="KL .* nats is above"):
+    with pytest.raises(GateError, match=r"KL .* nats is above"):
         check_parity(scaled, ParityConfig())
 
 
