@@ -128,6 +128,7 @@ class Call:
     version: str
     id: str = field(default_factory=lambda: f"req_{secrets.token_hex(12)}")
     started: float = field(default_factory=time.perf_counter)
+    time: str = field(default_factory=utc_now)
     key: ApiKey | None = None
     request: Request | None = None
     status: int = 200
@@ -319,7 +320,7 @@ class RelayEndpoint:
         texts = self._proxy.requests.record_text
         return RequestRecord(
             id=call.id,
-            time=utc_now(),
+            time=call.time,
             key_id=key.id,
             version=call.version,
             model=self._proxy.limits.model_name,
