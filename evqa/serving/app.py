@@ -55,6 +55,7 @@ class Gateway:
 
 def _labelled(call: Call) -> Send:
     async def send(message: MutableMapping[str, Any]) -> None:
+        """Pass a message on, the head with its labels."""
         if message["type"] == "http.response.start":
             await call.start(message["status"], list(message["headers"]))
         else:
@@ -68,6 +69,7 @@ def create_app(proxy: Proxy) -> Gateway:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        """Hold the connections upstream."""
         async with proxy.pool.opened(max_connections=proxy.max_in_flight):
             yield
 

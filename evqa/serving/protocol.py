@@ -130,6 +130,7 @@ def _fail(param: str, message: str) -> NoReturn:
 
 def _number(low: float, high: float) -> Checker:
     def check(param: str, value: Any, _limits: Limits) -> Any:
+        """Return the number when it is within its bounds."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             _fail(param, "must be a number")
         if not low <= value <= high:

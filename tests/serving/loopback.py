@@ -22,7 +22,13 @@ def event(payload):
 
 def chunk(text="", **extra):
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
-    return {"id": "c", "object": "chat.completion.chunk", "model": "evqa", "choices": [choice], **extra}
+    return {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "model": "evqa",
+        "choices": [choice],
+        **extra,
+    }
 
 
 LAST = chunk()
@@ -142,21 +148,22 @@ class MockEngine:
             await response.write(event(chunk(text)))
             if how in ("hang mid", "cut", "half event") and text == "two ":
                 return await self._break(request, response, how)
-            if how.startswith("slow "):
-                await asyncio.sleep(float(how.split()[1]))
+            await asyncio.sleep(float(how.removeprefix("slow ")) if "slow" in how else 0)
+        await self._end(response, how, body)
+        return response
+
+    async def _end(self, response, how, body):
         if how == "splinters":
             for byte in event(chunk(" füür")):
                 await response.write(bytes([byte]))
         if how == "endless event":
-            for _ in range(40):
-                await response.write(b"data: " + b"x" * (1 << 16))
+            await response.write(b"data: " + b"x" * (40 << 16))
         await response.write(event(LAST))
         if body.get("stream_options", {}).get("include_usage"):
             await response.write(event(chunk() | {"choices": [], "usage": USAGE}))
         if how != "no done":
             await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
-        return response
 
     async def _break(self, request, response, how):
         if how == "hang mid":
@@ -250,5 +257,3 @@ def wait_until(condition, timeout_s=10.0):
     while not condition():
         assert time.monotonic() < end, "timed out"
         time.sleep(0.01)
-
-

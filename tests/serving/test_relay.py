@@ -199,9 +199,7 @@ def test_a_server_that_stops_turns_new_requests_away_and_finishes_old_ones(proxy
 def test_another_engine_steps_in_before_the_first_byte(engine, start_proxy):
     with socket.socket() as dead:
         dead.bind(("127.0.0.1", 0))
-        proxy = start_proxy(
-            upstreams=[f"http://127.0.0.1:{dead.getsockname()[1]}", engine.url]
-        )
+        proxy = start_proxy(upstreams=[f"http://127.0.0.1:{dead.getsockname()[1]}", engine.url])
         assert [proxy.chat().status_code for _ in range(5)] == [200] * 5
 
 
@@ -220,7 +218,9 @@ def test_a_record_tells_what_happened_without_the_texts(proxy):
     response = proxy.chat("a secret question", stream=True)
     record = proxy.last_record()
     assert record["id"] == response.headers["x-request-id"]
-    assert record["prompt_sha256"] == sha256_json([{"role": "user", "content": "a secret question"}])
+    assert record["prompt_sha256"] == sha256_json(
+        [{"role": "user", "content": "a secret question"}]
+    )
     assert record["answer_sha256"] == hashlib.sha256(b"one two three").hexdigest()
     assert (record["num_prompt_tokens"], record["num_completion_tokens"]) == (5, 3)
     assert 0 < record["ttft_ms"] <= record["latency_ms"]
