@@ -1,9 +1,24 @@
 import contextlib
+import copy
+import functools
 
 import pytest
 from loopback import MockEngine, ProxyUnderTest
 
 from evqa.config import load_config
+
+
+@functools.cache
+def _composed(*overrides):
+    return load_config("serve", ["server=external", "server.upstreams=[http://x]", *overrides])
+
+
+def proxy_config(outputs, upstreams, *overrides):
+    """A serve config for engines run elsewhere; composing it is slow, so it is done once."""
+    config = copy.deepcopy(_composed(*overrides))
+    config.paths.outputs_dir = str(outputs)
+    config.server.upstreams = list(upstreams)
+    return config
 
 
 @pytest.fixture(scope="module")
@@ -18,16 +33,7 @@ def start_proxy(engine, tmp_path):
     with contextlib.ExitStack() as stack:
 
         def start(*overrides, upstreams=None):
-            config = load_config(
-                "serve",
-                [
-                    "server=external",
-                    f"server.upstreams=[{','.join(upstreams or [engine.url])}]",
-                    f"paths.outputs_dir={tmp_path / 'outputs'}",
-                    "server.port=0",
-                    *overrides,
-                ],
-            )
+            config = proxy_config(tmp_path / "outputs", upstreams or [engine.url], *overrides)
             return stack.enter_context(ProxyUnderTest(config, tmp_path))
 
         yield start
