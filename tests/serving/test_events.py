@@ -92,6 +92,13 @@ def test_an_engine_that_does_not_say_done_must_give_a_reason():
     assert feed([WHOLE])[0].closing == b""
 
 
+@pytest.mark.parametrize("says_done", [False, True])
+def test_what_follows_the_end_must_be_whole_too(says_done):
+    whole = delta("", finish_reason="stop") + (DONE if says_done else b"")
+    stream, _ = feed([whole, b'data: {"cho'], says_done=says_done)
+    assert not stream.complete
+
+
 def test_a_finish_reason_does_not_stand_for_done_where_done_is_said():
     assert not feed([delta("", finish_reason="stop")])[0].complete
 
