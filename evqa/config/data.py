@@ -70,6 +70,9 @@ class SourcesConfig:
     web: WebConfig = group(WebConfig, "web pages")
     pdf: PdfConfig = group(PdfConfig, "PDF files")
     text: TextConfig = group(TextConfig, "text files")
+    num_workers: int | None = number(
+        None, ge=1, le=256, doc="processes that parse (null: one per 8 MiB, at most one a core)"
+    )
 
 
 class UnknownLicense(StrEnum):
@@ -98,6 +101,9 @@ class DocumentsConfig:
     near_duplicate_jaccard: float = number(
         0.8, gt=0, le=1, doc="word-8-gram Jaccard at and above which documents are near-duplicates"
     )
+    cluster_jaccard: float = number(
+        0.3, gt=0, le=1, doc="word-8-gram Jaccard at and above which documents share a split"
+    )
     scrub_pii: bool = setting(True, "replace e-mail addresses, phone and card numbers, IBANs")
     validation_fraction: float = number(
         0.05, ge=0, lt=0.5, doc="share of documents to validate on"
@@ -113,6 +119,12 @@ class DocumentsConfig:
                 "chunk_overlap_words",
                 f"must be smaller than chunk_words={self.chunk_words}, "
                 f"but got {self.chunk_overlap_words}",
+            )
+        if self.cluster_jaccard > self.near_duplicate_jaccard:
+            yield (
+                "cluster_jaccard",
+                f"must be at most near_duplicate_jaccard={self.near_duplicate_jaccard}, "
+                f"but got {self.cluster_jaccard}",
             )
 
 
@@ -135,6 +147,9 @@ class QAConfig:
         {}, "words that speak for a category (offline generator)"
     )
     max_pairs_per_chunk: int = number(6, ge=1, le=100, doc="pairs kept from one chunk")
+    overlap_cosine: float = number(
+        0.85, gt=0, le=1, doc="TF-IDF cosine at and above which a question is the benchmark's"
+    )
     model: str | None = setting(None, "model of the API (qa=together)")
     base_url: str | None = setting(None, "OpenAI-compatible server, without /v1 (qa=together)")
     api_key_env: str = setting("TOGETHER_API_KEY", "NAME of the variable that holds the API key")

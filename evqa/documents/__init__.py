@@ -1,0 +1,1 @@
+"""Clean, filter, deduplicate, split and chunk documents."""

@@ -1,0 +1,156 @@
+"""Numbers with their units, spelled one way: "7.4 kW", "7.4kW" and "7.4 kilowatts" are equal."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+# Canonical unit → the ways it is written. Case counts only for units of one letter.
+UNITS = {
+    "kw": "kW kilowatt kilowatts",
+    "w": "W watt watts",
+    "mw": "MW megawatt megawatts",
+    "kwh": "kWh kilowatt-hour kilowatt-hours",
+    "wh": "Wh watt-hour watt-hours",
+    "mwh": "MWh megawatt-hour megawatt-hours",
+    "kva": "kVA",
+    "a": "A amp amps ampere amperes",
+    "ma": "mA milliamp milliamps milliampere milliamperes",
+    "v": "V volt volts",
+    "kv": "kV",
+    "hz": "Hz hertz",
+    "khz": "kHz kilohertz",
+    "ohm": "Ω ohm ohms",
+    "kohm": "kΩ",
+    "s": "s sec second seconds",
+    "ms": "ms millisecond milliseconds",
+    "min": "min mins minute minutes",
+    "h": "h hr hrs hour hours",
+    "day": "day days",
+    "week": "week weeks",
+    "month": "month months",
+    "year": "year years",
+    "%": "% percent per-cent",
+    "eur": "€ EUR euro euros",
+    "usd": "$ USD dollar dollars",
+    "gbp": "£ GBP",
+    "cent": "¢ ct cent cents",
+    "pence": "p pence penny",
+    "km": "km kilometre kilometres kilometer kilometers",
+    "km/h": "km/h",
+    "mile": "mi mile miles",
+    "m": "m metre metres meter meters",
+    "mm": "mm millimetre millimetres millimeter millimeters",
+    "mm2": "mm² mm2",
+    "cm": "cm centimetre centimetres",
+    "ft": "ft foot feet",
+    "in": "inch inches",
+    "kg": "kg kilogram kilograms",
+    "lb": "lb lbs pound pounds",
+    "c": "°C",
+    "f": "°F",
+    "l": "litre litres liter liters",
+    "million": "million",
+    "billion": "billion",
+}
+_BY_SPELLING = {
+    spelling if len(spelling) == 1 else spelling.lower(): unit
+    for unit, spellings in UNITS.items()
+    for spelling in spellings.split()
+}
+NUMBER_WORDS = {
+    word: str(value)
+    for value, word in enumerate(
+        [
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+        ],
+        start=2,
+    )
+} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "ninety": "90", "hundred": "100"}
+_NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
+_SPELLED_UNITS = "|".join(
+    sorted((re.escape(s) for u in UNITS.values() for s in u.split()), key=len, reverse=True)
+)
+QUANTITY = re.compile(
+    rf"(?P<money>[€$£])?\s?(?<![\w.])(?P<sign>[-−–](?=\d))?(?P<number>{_NUMBER}|\b(?:"
+    rf"{'|'.join(NUMBER_WORDS)})\b)"
+    rf"(?:(?:\s|-)?(?P<unit>{_SPELLED_UNITS})(?![\w²]))?",
+    re.IGNORECASE,
+)
+# "10 or 20 kW", "3 x 16 A", "20-80 %": the first number has the unit of the second.
+_SHARED_UNIT = re.compile(r"\s*(?:to|and|or|-|–|—|x|×|/|,|by|,? and|,? or)\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number and its canonical unit; an empty unit when there is none."""
+
+    value: Decimal
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A quantity where it stands in a text."""
+
+    quantity: Quantity
+    start: int
+    end: int
+
+
+def mentions(text: str) -> list[Mention]:
+    """Return the quantities of a text in order."""
+    found = []
+    for match in QUANTITY.finditer(text):
+        start, end = match.span()
+        start += len(match[0]) - len(match[0].lstrip())
+        found.append(Mention(_quantity(text, match), start, end))
+    return found
+
+
+def quantities(text: str) -> set[Quantity]:
+    """Return the quantities that a text states.
+
+    A number without a unit counts both alone and with the unit of the number it is listed with.
+    """
+    found = mentions(text)
+    stated = {mention.quantity for mention in found}
+    for left, right in reversed(list(zip(found, found[1:], strict=False))):
+        between = text[left.end : right.start]
+        if not left.quantity.unit and _SHARED_UNIT.fullmatch(between):
+            units = {q.unit for q in stated if q.value == right.quantity.value}
+            stated |= {Quantity(left.quantity.value, unit) for unit in units}
+    return stated
+
+
+def _quantity(text: str, match: re.Match[str]) -> Quantity:
+    number = match["number"].lower().replace(",", "")
+    value = Decimal(NUMBER_WORDS.get(number, number))
+    before = text[match.start("sign") - 1 : match.start("sign")] if match["sign"] else ""
+    if match["sign"] and (not before or before in " (~"):
+        value = -value
+    unit = _unit(match["money"] or match["unit"])
+    return Quantity(value.normalize(), unit)
+
+
+def _unit(spelling: str | None) -> str:
+    if not spelling:
+        return ""
+    return _BY_SPELLING.get(spelling) or _BY_SPELLING.get(spelling.lower(), spelling.lower())

@@ -1,0 +1,165 @@
+"""Refuse pairs that are not grounded, not self-contained, empty, or there already.
+
+The checks are mechanical: what they accept is supported by words of the source, whoever wrote it.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from evqa.qa.normal import content_words, normalised
+from evqa.qa.quantities import quantities
+from evqa.records import Chunk, QAPair
+from evqa.segmentation import num_words, sentences
+
+MIN_QUESTION_WORDS = 3
+MAX_QUESTION_WORDS = 45
+# An answer shares at least this of its content words with the quote, the question and headings.
+MIN_SUPPORT = 0.5
+_NOT_SELF_CONTAINED = re.compile(
+    r"\b(?:(?:this|the|that|these|given) (?:text|passage|document|article|section|paragraph|page|"
+    r"chunk|excerpt|context|author|source|table|figure|guide|following)|(?:mentioned|described|"
+    r"listed|shown|stated) (?:above|below|here|earlier)|as follows|according to (?:it|this))\b",
+    re.IGNORECASE,
+)
+_PLACEHOLDER = re.compile(
+    r"^\W*(?:n/?a|none|null|nan|todo|tbd|tba|answer|question|unknown|\.\.\.|…|-+)?\W*$"
+    r"|\b(?:lorem ipsum|placeholder|insert (?:the )?answer|as an ai|i (?:do not|don't) know)\b"
+    r"|\[(?:answer|question|insert[^\]]*|your [^\]]*)\]|\{\w+\}|<(?:answer|question)>",
+    re.IGNORECASE,
+)
+_NEGATION = re.compile(
+    r"\b(?:not|no|never|none|nor|neither|without|cannot|nothing|nobody)\b|n['’]t\b", re.IGNORECASE
+)
+
+Reason = tuple[str, str]
+Check = Callable[[QAPair, Chunk | None], Reason | None]
+
+
+def rejection(pair: QAPair, chunk: Chunk | None) -> Reason | None:
+    """Return ``(reason, detail)`` of the first check that a pair fails, null for none.
+
+    Args:
+        pair: Any pair; those without a quote (imported ones) skip the checks against it.
+        chunk: The chunk that the pair names, null for imported ones.
+    """
+    for check in _CHECKS:
+        if found := check(pair, chunk):
+            return found
+    return None
+
+
+def _empty(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
+    if not pair.question.strip() or not pair.answer.strip():
+        return "empty", "question or answer is blank"
+    for name in ("question", "answer"):
+        text = getattr(pair, name)
+        if _PLACEHOLDER.search(text) and not (name == "answer" and normalised(text) == "no"):
+            return "placeholder", f"{name}: {text[:80]}"
+    return None
+
+
+def _question_form(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
+    count = num_words(pair.question)
+    if not MIN_QUESTION_WORDS <= count <= MAX_QUESTION_WORDS:
+        return "question_length", f"{count} words"
+    if match := _NOT_SELF_CONTAINED.search(pair.question):
+        return "not_self_contained", f"the question says {match[0]!r}"
+    return None
+
+
+def _quote_verbatim(pair: QAPair, chunk: Chunk | None) -> Reason | None:
+    if pair.quote is None:
+        return None
+    if chunk is None:
+        return "quote_not_found", f"no chunk {pair.chunk_id}"
+    if not pair.quote.strip() or chunk.text[pair.quote_start : pair.quote_end] != pair.quote:
+        return "quote_not_found", "the quote is not what stands in the chunk at its offsets"
+    return None
+
+
+def _quantities_supported(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
+    if pair.quote is None:
+        return None
+    missing = quantities(pair.answer) - quantities(pair.quote)
+    if not missing:
+        return None
+    first = min(missing, key=lambda quantity: (quantity.value, quantity.unit))
+    return "number_not_in_quote", f"{first.value.normalize():f} {first.unit}".strip()
+
+
+def _words_supported(pair: QAPair, chunk: Chunk | None) -> Reason | None:
+    if pair.quote is None or chunk is None:
+        return None
+    wanted = content_words(pair.answer)
+    given = {*content_words(pair.quote), *content_words(pair.question)}
+    given |= {word for heading in chunk.headings for word in content_words(heading)}
+    share = sum(word in given for word in wanted) / len(wanted) if wanted else 1.0
+    return (
+        ("unsupported", f"{share:.0%} of its words are the quote's")
+        if share < MIN_SUPPORT
+        else None
+    )
+
+
+def _negation_kept(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
+    """Refuse an answer that adds a "not", or drops the one of the sentence it restates."""
+    if pair.quote is None or pair.answer in pair.quote:
+        return None
+    answer = set(content_words(pair.answer))
+    closest = max(
+        sentences(pair.quote), key=lambda s: len(answer & set(content_words(s))), default=""
+    )
+    in_answer, in_quote = (bool(_NEGATION.search(text)) for text in (pair.answer, closest))
+    overlap = len(answer & set(content_words(closest))) / max(len(answer), 1)
+    if in_answer and not _NEGATION.search(f"{pair.quote} {pair.question}"):
+        return "negation", "the answer negates, the quote does not"
+    if in_quote and not in_answer and overlap > 0.8:
+        return "negation", "the quote negates, the answer does not"
+    return None
+
+
+_CHECKS: tuple[Check, ...] = (
+    _empty,
+    _question_form,
+    _quote_verbatim,
+    _quantities_supported,
+    _words_supported,
+    _negation_kept,
+)
+
+
+@dataclass(slots=True)
+class DuplicateGuard:
+    """Remembers the questions seen; the first of equal ones stays.
+
+    Two questions are equal when their words are; generated ones also when the same content words
+    stand in another order. A pair whose question was asked with another answer is a duplicate
+    too: a model cannot learn both.
+    """
+
+    exact: dict[str, str] = field(default_factory=dict)
+    loose: dict[str, str] = field(default_factory=dict)
+
+    def rejection(self, pair: QAPair) -> Reason | None:
+        """Return why the pair is a duplicate, else remember it and return null."""
+        exact = normalised(pair.question)
+        asks = exact.partition(" ")[0]
+        loose = " ".join([asks, *sorted(content_words(pair.question))])
+        if exact in self.exact:
+            return "duplicate_question", f"asked already in {self.exact[exact]}"
+        if pair.generator not in ("shipped", "imported") and loose in self.loose:
+            return "near_duplicate_question", f"nearly asked already in {self.loose[loose]}"
+        self.exact[exact] = pair.id
+        self.loose.setdefault(loose, pair.id)
+        return None
+
+
+def check_pairs(
+    pairs: Iterable[QAPair], chunks: dict[str, Chunk]
+) -> Iterable[tuple[QAPair, Reason | None]]:
+    """Yield each pair with why it is refused, null for a valid one."""
+    guard = DuplicateGuard()
+    for pair in pairs:
+        chunk = chunks.get(pair.chunk_id or "")
+        yield pair, rejection(pair, chunk) or guard.rejection(pair)

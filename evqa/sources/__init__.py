@@ -1,0 +1,1 @@
+"""Collect web pages, PDFs and text files and read them into `evqa.records.Document`."""

@@ -1,0 +1,118 @@
+"""Read plain text and Markdown: front matter becomes metadata, markup becomes our convention."""
+
+import re
+
+from evqa.segmentation import HEADING, cells, table_row
+from evqa.sources.license import normalise_license
+from evqa.sources.metadata import tidy
+from evqa.sources.raw import Content, UnreadableError
+from evqa.sources.web import decode
+
+_FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
+_FIELD = re.compile(r"^([A-Za-z_-]+):\s*(.+?)\s*$", re.MULTILINE)
+_RULE_ROW = re.compile(r"\|?[\s:|-]+\|?$")
+_IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
+_LINK = re.compile(r"\[([^\]]+)\]\((?:[^()]|\([^()]*\))*\)")
+_STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_EMPHASIS = re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])")
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
+_FENCE = re.compile(r"\s*(```|~~~)")
+_MDX = re.compile(r"(import|export) .*(from .*|;)$")
+MAX_CONTROL_SHARE = 0.02
+
+
+def read_text(data: bytes, name: str) -> Content:
+    """Read the bytes of a .txt or Markdown file.
+
+    Args:
+        data: The whole file.
+        name: The file's name; a Markdown suffix decides how it is read.
+
+    Raises:
+        UnreadableError: empty_file or binary.
+    """
+    if not data.strip():
+        raise UnreadableError("empty_file", "no bytes")
+    text = decode(data).replace("\r\n", "\n").replace("\r", "\n")
+    strange = sum(1 for sign in text if ord(sign) < 32 and sign not in "\n\t\f") / len(text)
+    if strange > MAX_CONTROL_SHARE:
+        raise UnreadableError("binary", f"{strange:.0%} of the characters are control characters")
+    if not name.lower().endswith((".md", ".mdx", ".markdown")):
+        return Content(pages=[_plain(text)], title=_first_line(text))
+    return _read_markdown(text)
+
+
+def _first_line(text: str) -> str:
+    return tidy(text.strip().split("\n", 1)[0])[:120]
+
+
+def _plain(text: str) -> str:
+    """Return plain text with its paragraphs apart; a line alone is a paragraph."""
+    return "\n".join(line.strip() for line in text.replace("\f", "\n\n").split("\n"))
+
+
+def _read_markdown(text: str) -> Content:
+    match = _FRONT_MATTER.match(text)
+    stated = (
+        {key.lower(): value.strip("\"'") for key, value in _FIELD.findall(match[1])}
+        if match
+        else {}
+    )
+    body = markdown_text(text[match.end() :] if match else text)
+    heading = next((found[2] for found in map(HEADING.match, body.split("\n")) if found), "")
+    return Content(
+        pages=[body],
+        title=tidy(stated.get("title") or heading or _first_line(body)),
+        language=(stated.get("language") or stated.get("lang") or "")[:2].lower() or None,
+        authors=[tidy(name) for name in re.split(r";|,", stated.get("authors", "")) if tidy(name)],
+        published=stated.get("published") or stated.get("date"),
+        url=stated.get("canonical") or stated.get("url"),
+        license=normalise_license(stated.get("license", "")),
+    )
+
+
+def markdown_text(text: str) -> str:
+    """Return Markdown as text of `evqa.segmentation`: no links, emphasis, tags or rules."""
+    text = re.sub(r"<!--.*?-->|<style\b.*?</style>", "", text, flags=re.DOTALL)
+    lines: list[str] = []
+    in_code = False
+    for line in text.split("\n"):
+        if _FENCE.match(line):
+            in_code = not in_code
+        elif in_code:
+            lines.append(f"    {line.rstrip()}" if line.strip() else "")
+        else:
+            _add_line(lines, line)
+    return "\n".join(lines)
+
+
+def _add_line(lines: list[str], raw: str) -> None:
+    line = _unmarked(raw).strip()
+    if _MDX.match(line) or (line.startswith(":::") or line == "---"):
+        lines.append("")
+    elif re.fullmatch(r"=+|-{3,}", line) and lines and lines[-1].strip():
+        lines[-1] = f"{'#' if line[0] == '=' else '##'} {lines[-1]}"
+    elif line.startswith("|"):
+        if not _RULE_ROW.fullmatch(line):
+            lines.append(table_row(cells(line)))
+    elif item := re.match(r"(?:[*+-]|\d+[.)])\s+(\S.*)", line):
+        lines += ["", f"- {item[1]}"] if lines and _is_prose(lines[-1]) else [f"- {item[1]}"]
+    elif heading := HEADING.match(line):
+        lines.append(f"{heading[1]} {heading[2].rstrip('# ')}")
+    elif line and lines and _is_prose(lines[-1]):
+        lines[-1] += f" {line}"  # a paragraph goes on
+    elif line and lines and lines[-1].startswith("- ") and raw.startswith("  "):
+        lines[-1] += f" {line}"
+    else:
+        lines += ["", line] if line and lines and lines[-1].startswith(("- ", "|")) else [line]
+
+
+def _is_prose(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith(("- ", "|", "#", "    "))
+
+
+def _unmarked(line: str) -> str:
+    line = _LINK.sub(r"\1", _IMAGE.sub("", line))
+    line = _EMPHASIS.sub(r"\1", _STRONG.sub(r"\2", line))
+    line = re.sub(r"`([^`]*)`", r"\1", line)
+    return re.sub(r"^\s*>\s?", "", _TAG.sub("", line))
