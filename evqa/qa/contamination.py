@@ -6,6 +6,7 @@ different facts, however alike their words are. Generated pairs that come too cl
 hand-written and imported ones stop the job.
 """
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -71,7 +72,7 @@ class TfIdf:
 
 def _features(text: str) -> list[str]:
     found = content_words(text)
-    return found + [f"{a} {b}" for a, b in zip(found, found[1:], strict=False)]
+    return found + [f"{a} {b}" for a, b in itertools.pairwise(found)]
 
 
 def find_overlaps(

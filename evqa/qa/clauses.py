@@ -1,0 +1,196 @@
+"""Find subject, verb and the rest in a sentence, where that is plain; else give nothing."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evqa.qa.grammar import (
+    BASES,
+    BE,
+    MODALS,
+    PAST,
+    THIRD,
+    is_plural,
+    is_subject,
+    lower_first,
+)
+
+_LEAD = re.compile(
+    r"(?P<lead>(?:In|At|On|For|With|Since|Under|During|From|By|Between|Before|After|Without|Until|"
+    r"Outside|Inside|Within|Over|Behind|Through|Throughout|Across|Among) [^,;:]{2,70}), (?P<rest>\S.*)$"
+)
+_DATED_LEAD = re.compile(
+    r"(?P<lead>(?:In|By|Since|On|At|From|Until) (?:the (?:end|start|beginning) of |"
+    r"(?:\d{1,2} )?(?:January|February|March|April|May|June|July|August|September|October|November|"
+    r"December) )?(?:19|20)\d\d|(?:At|On) \d[\d.,]* ?(?:V|kW|A|%)|(?:In|On|For) [A-Z][\w-]+|"
+    r"On the \w+ (?:network|side)|In (?:Mode|Case) \w+|On (?:one|three|two) phases?) "
+    r"(?P<rest>(?:a|an|the|each|every|[A-Z0-9])\b.*)$"
+)
+_CONNECTIVE = re.compile(
+    r"^(?:so|but|and|yet|also|thus|therefore|however|moreover|in practice|in short|as a rule|"
+    r"as a result|in other words|that is why|of course|for example|on average),? (?=\S)",
+    re.IGNORECASE,
+)
+_JOINTS = re.compile(r"; (?:and |but |yet )?|, (?:and|but|while|whereas|yet|so) |: ")
+_RELATIVE = frozenset({"that", "which", "who", "whose", "where", "when", "whatever"})
+_NEVER_BEFORE_VERB = frozenset(
+    "a an the of to in on at for with by from and or as per than its their his her this".split()  # noqa: SIM905
+)
+_ADVERBS = frozenset(
+    ["also", "only", "usually", "often", "always", "never", "now", "still", "already", "therefore", "typically", "normally", "thus", "commonly", "generally", "rarely", "seldom", "simply", "hardly", "almost", "mostly", "then", "even", "not"]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clause:
+    """A plain statement.
+
+    Attributes:
+        text: The clause as it stands, without its full stop.
+        lead: What stands before the subject ("in Britain"), for the end of the question.
+        subject: As it is written inside a sentence.
+        auxiliary: What a question begins with after its question word: does, is, must…
+        verb: The base form after the auxiliary; empty for forms of be.
+        rest: What follows the verb.
+    """
+
+    text: str
+    lead: str
+    subject: str
+    auxiliary: str
+    verb: str
+    rest: str
+
+    @property
+    def is_past(self) -> bool:
+        """Whether it tells of the past."""
+        return self.auxiliary in ("did", "was", "were")
+
+
+def clauses(sentence: str, vocabulary: frozenset[str]) -> Iterator[Clause]:
+    """Yield the plain statements of a sentence: the whole, or its coordinated parts."""
+    body = sentence.strip().rstrip(".!")
+    for part in _parts(body):
+        found = parse_clause(part, vocabulary)
+        if found is not None:
+            yield found
+
+
+def _parts(body: str) -> list[str]:
+    """Return the coordinated parts of a sentence, each with what belongs to it."""
+    pieces = [piece for piece in _JOINTS.split(body) if piece]
+    joints = [*_JOINTS.findall(body), ""]
+    parts: list[str] = []
+    current = ""
+    for piece, joint in zip(pieces, joints, strict=False):
+        current += piece
+        following = pieces[pieces.index(piece) + 1] if joint else ""
+        if joint and not _begins_clause(following):
+            current += joint
+            continue
+        parts.append(current)
+        current = ""
+    return parts
+
+
+def _begins_clause(text: str) -> bool:
+    """Tell whether words begin a clause of their own, with its subject, known or a pronoun."""
+    if re.match(r"(?:it|they|there|this|that|these|he|she|we|you|nobody|nothing)\b", text, re.I):
+        return True
+    return parse_clause(text[:1].upper() + text[1:], frozenset()) is not None
+
+
+def parse_clause(text: str, vocabulary: frozenset[str]) -> Clause | None:
+    """Return the clause that a text is, or null when its form is not plain."""
+    text = text.strip()
+    body = _CONNECTIVE.sub("", text)
+    body = body[:1].upper() + body[1:]
+    lead = ""
+    if match := _LEAD.match(body) or _DATED_LEAD.match(body):
+        lead = lower_first(match["lead"], frozenset({match["lead"].split()[0].lower()}))
+        body = match["rest"][:1].upper() + match["rest"][1:]
+    words = body.split()
+    position = _verb_position(words)
+    if position is None:
+        return None
+    subject = " ".join(words[:position])
+    while words[position - 1].lower() in _ADVERBS and position > 1:
+        position -= 1
+        subject = " ".join(words[:position])
+    if not is_subject(subject):
+        return None
+    return _with_verb(text, lead, lower_first(subject, vocabulary), words[position:])
+
+
+def _verb_position(words: list[str]) -> int | None:
+    """Return where the finite verb of the main clause stands."""
+    in_relative = False
+    participle = None
+    for position, word in enumerate(words):
+        if position == 0:
+            continue
+        plain = word.strip(",").lower()
+        if plain in _RELATIVE:
+            in_relative = True
+            continue
+        if not _is_finite(words, position):
+            if participle is None and plain in PAST and not in_relative:
+                participle = position
+            continue
+        if in_relative:
+            in_relative = False
+            continue
+        if participle is not None and _ends_clause(words[participle:position]):
+            return participle
+        return position
+    return participle
+
+
+def _ends_clause(words: list[str]) -> bool:
+    return any(word.endswith((",", ";", ":")) or word in ("and", "because") for word in words)
+
+
+def _is_finite(words: list[str], position: int) -> bool:
+    """Tell whether a word is a form of be or have, a modal, or a verb that fits its noun."""
+    plain = words[position].lower()
+    before = words[position - 1].lower()
+    if plain in BE or plain in MODALS or plain in ("has", "have", "had"):
+        return True
+    if before in _NEVER_BEFORE_VERB or words[position].endswith((",", ";")):
+        return False
+    after = words[position + 1].lower() if position + 1 < len(words) else ""
+    if after in BE or after in MODALS or after in ("has", "have"):
+        return False
+    if plain in THIRD:
+        return not is_plural(" ".join(words[:position])) or before in _ADVERBS
+    return plain in BASES and plain not in _ADVERBS and is_plural(" ".join(words[:position]))
+
+
+def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause | None:
+    skipped = [word for word in words[:3] if word.lower() in _ADVERBS]
+    kept = [word for word in words if word not in skipped]
+    if not kept or any(
+        word.lower() in ("never", "not", "hardly", "seldom", "rarely") for word in skipped
+    ):
+        return None
+    verb, rest = kept[0].lower(), " ".join(kept[1:])
+    auxiliary, base = _question_form(verb, subject)
+    if auxiliary == "modal":
+        if len(kept) < 2:
+            return None
+        auxiliary, base, rest = verb, kept[1].lower(), " ".join(kept[2:])
+    return Clause(text=text, lead=lead, subject=subject, auxiliary=auxiliary, verb=base, rest=rest)
+
+
+def _question_form(verb: str, subject: str) -> tuple[str, str]:
+    if verb in BE:
+        return verb, ""
+    if verb in MODALS:
+        return "modal", verb
+    if verb in ("has", "have", "had"):
+        return {"has": "does", "have": "do", "had": "did"}[verb], "have"
+    if verb in THIRD and not is_plural(subject):
+        return "does", THIRD[verb]
+    if verb in BASES and is_plural(subject):
+        return "do", verb
+    return "did", PAST.get(verb, verb)
