@@ -130,7 +130,7 @@ def load_benchmark(path: str) -> list[Question]:
 def identify(config: PrepareConfig, inputs: Inputs) -> dict[str, Any]:
     """Return everything that decides what the dataset holds, and nothing of where it lies."""
     password = config.sources.pdf.password_env
-    names = QA_SETTINGS
+    names: tuple[str, ...] = QA_SETTINGS
     if config.qa.generator is PairGenerator.together:
         names += TOGETHER_SETTINGS
     return {

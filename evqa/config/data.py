@@ -146,7 +146,7 @@ class QAConfig:
     category_keywords: dict[str, list[str]] = setting(
         {}, "words that speak for a category (offline generator)"
     )
-    max_pairs_per_chunk: int = number(6, ge=1, le=100, doc="pairs kept from one chunk")
+    max_pairs_per_chunk: int = number(16, ge=1, le=100, doc="pairs kept from one chunk")
     overlap_cosine: float = number(
         0.85, gt=0, le=1, doc="TF-IDF cosine at and above which a question is the benchmark's"
     )

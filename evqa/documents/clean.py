@@ -4,7 +4,7 @@ import dataclasses
 import re
 import unicodedata
 
-from evqa.documents.layout import reflow, strip_edges
+from evqa.documents.layout import hyphenated_words, reflow, strip_edges
 from evqa.documents.pages import map_pages, page_texts, with_pages
 from evqa.records import Document
 from evqa.segmentation import LineKind, line_kind
@@ -28,7 +28,9 @@ def clean_document(document: Document) -> Document:
     document = map_pages(document, clean_characters)
     if document.kind == "pdf":
         pages = strip_edges(page_texts(document))
-        document = with_pages(document, [unglue_footnotes(reflow(page)) for page in pages])
+        known = hyphenated_words("\n".join(pages))
+        pages = [unglue_footnotes(reflow(page, known)) for page in pages]
+        document = with_pages(document, pages)
     return map_pages(document, normalise_space)
 
 

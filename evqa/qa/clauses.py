@@ -10,6 +10,7 @@ from evqa.qa.grammar import (
     MODALS,
     PAST,
     THIRD,
+    Vocabulary,
     is_plural,
     is_subject,
     lower_first,
@@ -17,28 +18,38 @@ from evqa.qa.grammar import (
 
 _LEAD = re.compile(
     r"(?P<lead>(?:In|At|On|For|With|Since|Under|During|From|By|Between|Before|After|Without|Until|"
-    r"Outside|Inside|Within|Over|Behind|Through|Throughout|Across|Among) [^,;:]{2,70}), (?P<rest>\S.*)$"
+    r"Outside|Inside|Within|Over|Behind|Through|Throughout|Across|Among) "
+    r"[^,;:]{2,70}), (?P<rest>\S.*)$"
 )
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DATED_LEAD = re.compile(
     r"(?P<lead>(?:In|By|Since|On|At|From|Until) (?:the (?:end|start|beginning) of |"
-    r"(?:\d{1,2} )?(?:January|February|March|April|May|June|July|August|September|October|November|"
-    r"December) )?(?:19|20)\d\d|(?:At|On) \d[\d.,]* ?(?:V|kW|A|%)|(?:In|On|For) [A-Z][\w-]+|"
-    r"On the \w+ (?:network|side)|In (?:Mode|Case) \w+|On (?:one|three|two) phases?) "
-    r"(?P<rest>(?:a|an|the|each|every|[A-Z0-9])\b.*)$"
+    rf"(?:\d{{1,2}} )?(?:{_MONTHS}) )?(?:19|20)\d\d|(?:At|On) \d[\d.,]* ?(?:V|kW|A|%)|"
+    r"In (?:Mode|Case|Level) \w+|(?:In|On|For) [A-Z][\w-]+|On the \w+ (?:network|side)|"
+    r"On (?:one|three|two) phases?) (?P<rest>(?:a|an|the|each|every|[A-Z0-9])\b.*)$"
 )
 _CONNECTIVE = re.compile(
     r"^(?:so|but|and|yet|also|thus|therefore|however|moreover|in practice|in short|as a rule|"
     r"as a result|in other words|that is why|of course|for example|on average),? (?=\S)",
     re.IGNORECASE,
 )
+_CHANGING_TEXT = "never not hardly seldom rarely also still then even therefore thus now"
 _JOINTS = re.compile(r"; (?:and |but |yet )?|, (?:and|but|while|whereas|yet|so) |: ")
+# Adverbs that a question cannot leave out, or that point at the sentence before.
+_CHANGING = frozenset(_CHANGING_TEXT.split())
+_PHRASAL = re.compile(
+    r"(?P<particles>up to|out at|down to|in at|at|to|of|for|from|on) "
+    r"(?=(?:about |around |at least |at most |only |almost |nearly |just |over )?[€$£]?\d)"
+)
+_HAVE = {"has": "does", "have": "do", "had": "did"}
 _RELATIVE = frozenset({"that", "which", "who", "whose", "where", "when", "whatever"})
-_NEVER_BEFORE_VERB = frozenset(
-    "a an the of to in on at for with by from and or as per than its their his her this".split()  # noqa: SIM905
-)
-_ADVERBS = frozenset(
-    ["also", "only", "usually", "often", "always", "never", "now", "still", "already", "therefore", "typically", "normally", "thus", "commonly", "generally", "rarely", "seldom", "simply", "hardly", "almost", "mostly", "then", "even", "not"]
-)
+_NEVER_TEXT = "a an the of to in on at for with by from and or as per than its their his her this"
+_NEVER_BEFORE_VERB = frozenset(_NEVER_TEXT.split())
+_ADVERBS_TEXT = """
+also only usually often always never now still already therefore typically normally thus
+commonly generally rarely seldom simply hardly almost mostly then even not
+"""
+_ADVERBS = frozenset(_ADVERBS_TEXT.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +78,7 @@ class Clause:
         return self.auxiliary in ("did", "was", "were")
 
 
-def clauses(sentence: str, vocabulary: frozenset[str]) -> Iterator[Clause]:
+def clauses(sentence: str, vocabulary: Vocabulary) -> Iterator[Clause]:
     """Yield the plain statements of a sentence: the whole, or its coordinated parts."""
     body = sentence.strip().rstrip(".!")
     for part in _parts(body):
@@ -97,17 +108,17 @@ def _begins_clause(text: str) -> bool:
     """Tell whether words begin a clause of their own, with its subject, known or a pronoun."""
     if re.match(r"(?:it|they|there|this|that|these|he|she|we|you|nobody|nothing)\b", text, re.I):
         return True
-    return parse_clause(text[:1].upper() + text[1:], frozenset()) is not None
+    return parse_clause(text[:1].upper() + text[1:], Vocabulary()) is not None
 
 
-def parse_clause(text: str, vocabulary: frozenset[str]) -> Clause | None:
+def parse_clause(text: str, vocabulary: Vocabulary) -> Clause | None:
     """Return the clause that a text is, or null when its form is not plain."""
     text = text.strip()
     body = _CONNECTIVE.sub("", text)
     body = body[:1].upper() + body[1:]
     lead = ""
     if match := _LEAD.match(body) or _DATED_LEAD.match(body):
-        lead = lower_first(match["lead"], frozenset({match["lead"].split()[0].lower()}))
+        lead = match["lead"][0].lower() + match["lead"][1:]
         body = match["rest"][:1].upper() + match["rest"][1:]
     words = body.split()
     position = _verb_position(words)
@@ -169,9 +180,7 @@ def _is_finite(words: list[str], position: int) -> bool:
 def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause | None:
     skipped = [word for word in words[:3] if word.lower() in _ADVERBS]
     kept = [word for word in words if word not in skipped]
-    if not kept or any(
-        word.lower() in ("never", "not", "hardly", "seldom", "rarely") for word in skipped
-    ):
+    if not kept or any(word.lower() in _CHANGING for word in skipped):
         return None
     verb, rest = kept[0].lower(), " ".join(kept[1:])
     auxiliary, base = _question_form(verb, subject)
@@ -179,18 +188,29 @@ def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause |
         if len(kept) < 2:
             return None
         auxiliary, base, rest = verb, kept[1].lower(), " ".join(kept[2:])
+    if base == "have" and _is_perfect(rest):
+        return None
+    if base and (match := _PHRASAL.match(rest)):
+        base, rest = f"{base} {match['particles']}", rest[match.end() :]
     return Clause(text=text, lead=lead, subject=subject, auxiliary=auxiliary, verb=base, rest=rest)
 
 
+def _is_perfect(rest: str) -> bool:
+    """Tell whether a form of have is only the auxiliary of another verb."""
+    first = rest.split()[0].lower() if rest else "been"
+    return first in PAST or first in ("been", "had", "to", "until", "never", "not", "yet")
+
+
 def _question_form(verb: str, subject: str) -> tuple[str, str]:
+    """Return the auxiliary of a question, and the base form of the verb after it."""
     if verb in BE:
         return verb, ""
     if verb in MODALS:
         return "modal", verb
-    if verb in ("has", "have", "had"):
-        return {"has": "does", "have": "do", "had": "did"}[verb], "have"
+    if verb in _HAVE:
+        return _HAVE[verb], "have"
     if verb in THIRD and not is_plural(subject):
         return "does", THIRD[verb]
-    if verb in BASES and is_plural(subject):
-        return "do", verb
-    return "did", PAST.get(verb, verb)
+    # "40 kWh cost", "five cables put": the past looks the same; the present is likelier.
+    is_present = PAST.get(verb) == verb or (verb in BASES and is_plural(subject))
+    return ("do", verb) if is_present else ("did", PAST.get(verb, verb))

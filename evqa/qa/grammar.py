@@ -5,8 +5,34 @@ costs a pair and never a wrong one.
 """
 
 import re
+from dataclasses import dataclass
 
-_REGULAR = ["accept", "account", "achieve", "act", "add", "adjust", "adopt", "affect", "agree", "allow", "amount", "answer", "appear", "apply", "approve", "arrive", "ask", "assume", "attach", "avoid", "balance", "begin", "benefit", "bill", "block", "bridge", "call", "carry", "cause", "change", "charge", "check", "claim", "close", "combine", "come", "communicate", "compare", "comply", "comprise", "confirm", "connect", "consider", "consist", "consume", "contain", "continue", "control", "convert", "cool", "correspond", "cost", "count", "cover", "create", "decide", "decline", "define", "deliver", "demand", "depend", "derive", "describe", "design", "detect", "determine", "develop", "differ", "disconnect", "discourage", "display", "divide", "double", "drain", "drop", "earn", "enable", "encourage", "end", "enforce", "ensure", "enter", "equal", "equip", "estimate", "exceed", "exclude", "exist", "expect", "explain", "extend", "fail", "fall", "fasten", "feed", "fill", "finish", "fit", "fix", "follow", "forbid", "force", "form", "found", "function", "gain", "generate", "get", "give", "govern", "grow", "handle", "happen", "heat", "help", "hold", "identify", "ignore", "impose", "improve", "include", "increase", "indicate", "inform", "insist", "install", "interrupt", "introduce", "invent", "invite", "involve", "isolate", "join", "keep", "lack", "last", "lead", "leave", "let", "levy", "lie", "limit", "list", "load", "lock", "lose", "lower", "maintain", "make", "manage", "mark", "match", "matter", "mean", "measure", "meet", "mention", "monitor", "move", "name", "need", "negotiate", "obtain", "occupy", "offer", "open", "operate", "oversee", "own", "pause", "pay", "perform", "permit", "place", "plan", "power", "predict", "prescribe", "present", "prevent", "produce", "prohibit", "promise", "protect", "prove", "provide", "publish", "pull", "push", "put", "raise", "range", "rate", "reach", "receive", "recognise", "recommend", "recover", "reduce", "refer", "register", "regulate", "release", "rely", "remain", "remove", "repeat", "replace", "report", "represent", "require", "reserve", "resist", "rest", "restrict", "result", "retain", "return", "reveal", "rise", "run", "save", "say", "see", "sell", "send", "separate", "serve", "set", "settle", "share", "show", "shrink", "signal", "specify", "spend", "stand", "start", "state", "stay", "stop", "store", "suffer", "suggest", "suit", "supply", "support", "switch", "take", "talk", "taper", "target", "tell", "terminate", "test", "tie", "top", "total", "track", "transfer", "transmit", "transport", "travel", "treat", "trigger", "trip", "turn", "use", "vary", "verify", "wait", "want", "warn", "waste", "watch", "weigh", "work", "write", "yield"]
+from evqa.qa.quantities import NUMBER_WORDS
+
+_REGULAR_TEXT = """
+accept account achieve act add adjust adopt affect agree allow amount answer appear apply
+approve arrive ask assume attach avoid balance begin benefit bill block bridge call carry cause
+change charge check claim close combine come communicate compare comply comprise confirm
+connect consider consist consume contain continue control convert cool correspond cost count
+cover create decide decline define deliver demand depend derive describe design detect
+determine develop differ disconnect discourage display divide double drain drop earn enable
+encourage end enforce ensure enter equal equip estimate exceed exclude exist expect explain
+extend fail fall fasten feed fill finish fit fix follow forbid force form found function gain
+generate get give govern grow handle happen heat help hold identify ignore impose improve
+include increase indicate inform insist install interrupt introduce invent invite involve
+isolate join keep lack last lead leave let levy lie limit list load lock lose lower maintain
+make manage mark match matter mean measure meet mention monitor move name need negotiate obtain
+occupy offer open operate oversee own pause pay perform permit place plan power predict
+prescribe present prevent produce prohibit promise protect prove provide publish pull push put
+raise range rate reach receive recognise recommend recover reduce refer register regulate
+release rely remain remove repeat replace report represent require reserve resist rest restrict
+result retain return reveal rise run save say see sell send separate serve set settle share
+show shrink signal specify spend stand start state stay stop store suffer suggest suit supply
+support switch take talk taper target tell terminate test tie top total track transfer transmit
+transport travel treat trigger trip turn use vary verify wait want warn waste watch weigh work
+write yield
+"""
+_REGULAR = _REGULAR_TEXT.split()
 _IRREGULAR_PAST = {
     "began": "begin", "came": "come", "cost": "cost", "fell": "fall", "fed": "feed",
     "forbade": "forbid", "got": "get", "gave": "give", "grew": "grow", "held": "hold",
@@ -30,7 +56,9 @@ _MORE = (
 )
 BASES = frozenset([*_REGULAR, *_MORE])
 _VOWELS = "aeiou"
-_DOUBLING = frozenset("drop fit stop trip top tap permit admit ship refer".split())  # noqa: SIM905
+_DOUBLING = frozenset(
+    {"drop", "fit", "stop", "trip", "top", "tap", "permit", "admit", "ship", "refer"}
+)
 
 BE = {"is": "is", "are": "are", "was": "was", "were": "were"}
 MODALS = frozenset({"can", "must", "may", "should", "will", "could", "might", "would"})
@@ -41,23 +69,26 @@ POINTING = re.compile(
     r"her|we|our|us|i|my|me|the (?:same|latter|former|rest|reverse|opposite|others?|idea|figures?|"
     r"numbers?|answers?|reasons?|results?|sum|rule|difference|case|trick|point is)|another|"
     r"the other|both|neither|thus|hence|so far|likewise|then|too|also|instead|otherwise|however|"
-    r"therefore|meanwhile|again|nobody|nothing|somebody|everybody|anybody|one of them|that "
+    r"therefore|meanwhile|again|nobody|nothing|somebody|everybody|anybody|one of them|the first one|that "
     r"(?:way|is why|limit|rule|price|figure|sum|year|car|number|case|time))\b",
     re.IGNORECASE,
 )
 _BAD_START = re.compile(
-    r"^(?:it|this|that|these|those|there|they|he|she|we|i|you|who|what|which|when|where|why|how|if|"
+    r"^(?:it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|when|where|why|how|if|"
     r"because|although|though|while|since|as|after|before|until|unless|once|whether|and|or|but|so|"
     r"not|only|even|just|yes|no|nor|both|others?|some|many|few|most of them|one|two|three|four|"
-    r"five|six|the (?:one|ones|two|three|next|other|second|third|last)(?! of)|in|at|on|for|from|to|"
+    r"five|six|outside|inside|within|through|across|among|above|below|except|besides|unlike|like|"
+    r"the (?:one|ones|two|three|next|other|second|third|last)(?! of)|in|at|on|for|from|to|"
     r"by|with|without|under|over|during|behind|beside|between|of|here|now|then|also|still|later|"
-    r"today|thereafter|afterwards|finally|usually|often|never|always|take|put|ask|look|count|"
+    r"today|thereafter|afterwards|finally|usually|often|never|always|take|put|turn|ask|look|count|"
     r"measure|press|record|choose|check|compare|note|suppose|imagine|think|remember|keep)\b",
     re.IGNORECASE,
 )
-_DETERMINERS = frozenset(
-    ["a", "an", "the", "each", "every", "most", "all", "any", "no", "some", "many", "few", "several", "older", "newer", "modern", "public", "private", "typical", "ordinary"]
-)
+_DETERMINERS_TEXT = """
+a an the each every most all any no some many few several older newer modern public private
+typical ordinary
+"""
+_DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
 MAX_SUBJECT_WORDS = 14
 
 
@@ -113,16 +144,60 @@ def is_plural(subject: str) -> bool:
     return last.endswith("s") and not last.endswith(("ss", "us", "is", "ics"))
 
 
-def lower_first(text: str, vocabulary: frozenset[str]) -> str:
-    """Return a subject as it is written inside a sentence.
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """How a corpus writes its words: what it writes in lower case, and what are names."""
 
-    Args:
-        text: The subject, as it begins a sentence.
-        vocabulary: The words that the document writes in lower case; others are names.
-    """
-    first = text.split()[0]
-    plain = first.rstrip(",").lower()
-    is_name = first[1:] != first[1:].lower() or any(map(str.isdigit, first))
-    if plain in _DETERMINERS or (not is_name and plain in vocabulary):
+    lower: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, text: str) -> "Vocabulary":
+        """Return the vocabulary of a text; a capital inside a sentence marks a name."""
+        lower = frozenset(re.findall(r"(?<![\w-])[a-z]+(?![\w])", text))
+        names = frozenset(re.findall(r"(?<=[a-z,;] )[A-Z][a-z]+", text))
+        return cls(lower, names)
+
+    def is_ordinary(self, word: str) -> bool:
+        """Tell whether a capitalised word is only the first of its sentence."""
+        plain = re.split(r"[-,’']", word)[0].lower()
+        if plain in self.lower or plain in NUMBER_WORDS or plain.endswith("ing"):
+            return True
+        return plain.capitalize() not in self.names and bool(_ORDINARY_END.search(plain))
+
+
+_ORDINARY_END = re.compile(r"(?:s|al|ic|ive|ent|ant|ary|ous|ed|er|est|ly|tion)$")
+
+
+def lower_first(text: str, vocabulary: Vocabulary) -> str:
+    """Return a subject as it is written inside a sentence."""
+    words = text.split()
+    first, following = words[0], words[1] if len(words) > 1 else "x"
+    if first.lower() in _DETERMINERS:
         return text[0].lower() + text[1:]
-    return text
+    if first[1:] != first[1:].lower() or any(map(str.isdigit, first)):
+        return text
+    # "Type 2", "Mode 3", "Plug & Charge" are names made of ordinary words.
+    is_name = (following[0].isdigit() and not first.endswith("ing")) or following == "&"
+    return text if is_name or not vocabulary.is_ordinary(first) else text[0].lower() + text[1:]
+
+
+def with_article(noun: str) -> str:
+    """Return a noun with "a" or "an" before it, by its sound."""
+    is_spelled = re.match(r"[AEFHILMNORSX](?:[A-Z]|\b)", noun)
+    is_vowel = re.match(r"[aeio]|u(?!ni|se|til|k\b)|8|1[18]\b", noun) or noun.lower().startswith(
+        "hour"
+    )
+    return f"{'an' if is_spelled or is_vowel else 'a'} {noun}"
+
+
+_OUTSIDE = re.compile(
+    r"\b(?:this|these|those|such|another|the same|the other|here|above|below|the latter|"
+    r"the former|likewise|so|it|they)\b",
+    re.IGNORECASE,
+)
+
+
+def points_outside(text: str) -> bool:
+    """Tell whether the words of an answer need what stands before them."""
+    return bool(_OUTSIDE.search(text))

@@ -17,7 +17,7 @@ ASKS = {
     "a": ("How much current", "How many amps"),
     "ma": ("How much current", "How many milliamperes"),
     "v": ("How many volts", "What voltage"),
-    "km": ("How many kilometres", "How far"),
+    "km": ("How many kilometres",),
     "mile": ("How many miles",),
     "m": ("How many metres",),
     "min": ("How many minutes",),
@@ -57,12 +57,13 @@ _COUNTED = re.compile(
     r"\s*(?P<noun>(?:[a-z][\w-]+ ){0,2}?[a-z][\w-]*(?<!s)s)\b(?! (?:a|the) )(?P<after>.*)$"
 )
 _OF = re.compile(
-    r"\s+of (?P<whole>(?:the |all |new |its )?[\w-]+(?: [\w-]+){0,3}?)(?P<after>(?: (?:in|at|by|per|on|from|for|between|were|are)\b.*)?)$"
+    r"\s+of (?P<whole>(?:the |all |new |its )?[\w-]+(?: [\w-]+){0,3}?)"
+    r"(?P<after>(?: (?:in|at|by|per|on|from|for|between|were|are)\b.*)?)$"
 )
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DATE = re.compile(
-    r"\b(?:in|on|since|from) (?:(?:early|late|the (?:start|end) of) )?(?P<date>(?:\d{1,2} )?(?:January|"
-    r"February|March|April|May|June|July|August|September|October|November|December)?,? ?"
-    r"(?:19|20)\d\d)\b"
+    r"\b(?:in|on|since|from) (?:(?:early|late|the (?:start|end) of) )?"
+    rf"(?P<date>(?:\d{{1,2}} )?(?:{_MONTHS})?,? ?(?:19|20)\d\d)\b"
 )
 
 
@@ -104,7 +105,9 @@ def numeric_questions(clause: Clause) -> Iterator[str]:
 
 def _of_verb(clause: Clause, amount: Amount) -> Iterator[str]:
     unit = amount.mention.quantity.unit
-    if unit == "%":
+    if " " in clause.verb:
+        yield _ask("What", clause, amount.after)
+    elif unit == "%":
         if match := _OF.match(BOUNDARY.sub("", amount.after)):
             yield _ask(f"What percentage of {match['whole']}", clause, match["after"])
     elif unit in MONEY_UNITS:
@@ -115,19 +118,23 @@ def _of_verb(clause: Clause, amount: Amount) -> Iterator[str]:
         yield _ask(ASKS[unit][0], clause, amount.after)
     elif unit in ASKS:
         for ask in ASKS[unit]:
-            yield _ask(*_with_measured(ask, unit, amount.after, clause))
+            yield _ask(*_with_measured(ask, amount.after, clause))
     elif not unit:
         yield from _counted(clause, amount)
 
 
-def _with_measured(ask: str, unit: str, after: str, clause: Clause) -> tuple[str, Clause, str]:
+def _with_measured(ask: str, after: str, clause: Clause) -> tuple[str, Clause, str]:
     """Take "of range" after "41 km" into "How many kilometres of range"."""
-    match = re.match(r"\s+of (?P<what>[a-z]+)\b(?P<after>.*)$", after)
-    if match and ask.startswith("How many"):
+    match = re.match(
+        r"\s+of (?P<what>[a-z]+(?: [a-z]+){0,2}?)\b(?P<after>(?: (?:for|per|in|at|to|from|"
+        r"on|every|by)\b.*)?)$",
+        BOUNDARY.sub("", after),
+    )
+    if match is None:
+        return ask, clause, re.sub(r"^\s+of \S+", "", after)
+    if ask.startswith("How many"):
         return f"{ask} of {match['what']}", clause, match["after"]
-    if match and unit in ("kw", "kwh", "a", "v"):
-        return f"{ask} of {match['what']}" if ask.startswith("How many") else ask, clause, after
-    return ask, clause, after
+    return f"How much {match['what']}", clause, match["after"]
 
 
 def _counted(clause: Clause, amount: Amount) -> Iterator[str]:
@@ -148,7 +155,13 @@ def question(start: str, after: str, clause: Clause) -> str:
     return " ".join(" ".join(part for part in parts if part).split()) + "?"
 
 
-_MEASURES = ["voltage", "current", "power", "capacity", "limit", "price", "cost", "fee", "tariff", "efficiency", "rating", "size", "length", "height", "width", "distance", "weight", "frequency", "resistance", "temperature", "share", "rate", "maximum", "minimum", "range", "duration", "consumption", "energy", "number", "drop", "speed", "interval", "radius", "depth", "duty", "cycle", "vat", "uptime", "target", "average", "floor", "ceiling", "cap", "charge", "target", "value", "time"]
+_MEASURES_TEXT = """
+voltage current power capacity limit price cost fee tariff efficiency rating size length height
+width distance weight frequency resistance temperature share rate maximum minimum range
+duration consumption energy number drop speed interval radius depth duty cycle vat uptime
+target average floor ceiling cap charge target value time
+"""
+_MEASURES = _MEASURES_TEXT.split()
 
 
 def _of_being(clause: Clause, amount: Amount) -> Iterator[str]:

@@ -10,25 +10,34 @@ from dataclasses import dataclass
 
 from evqa.qa.candidate import Candidate, Passage
 from evqa.qa.clauses import Clause, clauses
-from evqa.qa.grammar import is_self_contained
+from evqa.qa.grammar import Vocabulary, is_self_contained, points_outside
 from evqa.qa.numeric_questions import BOUNDARY, amount_of, numeric_questions, question, tail
 from evqa.segmentation import LineKind, lines, num_words, sentence_spans
 
 MAX_PAIRS_PER_SENTENCE = 2
 MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 60
 # Verbs whose object is a good answer to "What does S …?"
-_ASKED_FOR = frozenset(
-    ["need", "require", "use", "contain", "include", "combine", "describe", "cover", "define", "protect", "measure", "regulate", "set", "limit", "prevent", "allow", "offer", "provide", "control", "convert", "mean", "support", "replace", "determine", "detect", "comprise", "check", "monitor", "govern", "specify", "recommend", "prescribe", "permit", "produce", "supply", "cause", "connect", "carry", "demand", "forbid", "reduce", "resist", "store", "enable", "estimate", "involve", "want", "own", "show", "tell", "represent", "list", "join", "make", "have", "keep", "affect", "share", "do"]
-)
+_ASKED_FOR_TEXT = """
+need require use contain include combine describe cover define protect measure regulate set
+limit prevent allow offer provide control convert mean support replace determine detect
+comprise check monitor govern specify recommend prescribe permit produce supply cause connect
+carry demand forbid reduce resist store enable estimate involve want own show tell represent
+list join make have keep affect share do
+"""
+_ASKED_FOR = frozenset(_ASKED_FOR_TEXT.split())
 _WITH_PREPOSITION = (
     "stand for", "consist of", "depend on", "refer to", "lead to", "belong to", "apply to",
-    "correspond to", "rely on", "add up to", "amount to", "comply with", "work with", "begin with",
+    "correspond to", "communicate over", "communicate by", "talk over", "rely on", "add up to", "amount to", "comply with", "work with", "begin with",
     "differ from", "result in", "derive from", "come from", "protect against",
 )  # fmt: skip
 _PARTICIPLE = re.compile(
-    r"(?P<participle>[a-z]+ed|made|built|known|set|fed|kept|held|meant|bought|sold|drawn|given|"
+    r"(?P<participle>(?!meant)[a-z]+ed|made|built|known|set|fed|kept|held|bought|sold|drawn|given|"
     r"taken|written|found|paid|driven|chosen)\s+(?P<preposition>to|by|for|as|with|in|at|from|on)\s+"
     r"(?P<object>\S.*)$"
+)
+_OBJECT = re.compile(
+    r"(?:an?|the|no|two|three|four|only|all|every|each|any|[A-Z0-9]|[a-z-]+s\b|"
+    r"(?!little|much|nothing|something|well|far|up|out|down|on|in|off)[a-z-]+ [a-z-]+)"
 )
 _PLACE_OR_TIME = frozenset({"in", "at", "on"})
 _BECAUSE = re.compile(r",? (?:because|since) (?=[a-z])")
@@ -43,10 +52,14 @@ class Asked:
     difficulty: str = "easy"
 
 
-def sentence_questions(passage: Passage) -> Iterator[Candidate]:
-    """Yield questions of every sentence in prose and list items."""
+def sentence_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candidate]:
+    """Yield questions of every sentence in prose and list items.
+
+    Args:
+        passage: Where the sentences stand.
+        vocabulary: How the corpus writes its words, so that names are known.
+    """
     text = passage.chunk.text
-    vocabulary = lower_case_words(passage.document.text)
     for line in lines(text):
         if line.kind is LineKind.prose or line.kind is LineKind.item:
             skip = 2 if line.kind is LineKind.item else 0
@@ -55,25 +68,18 @@ def sentence_questions(passage: Passage) -> Iterator[Candidate]:
                 yield from _of_sentence(text, offset + start, offset + end, vocabulary)
 
 
-def lower_case_words(text: str) -> frozenset[str]:
-    """Return the words that a text writes in lower case somewhere."""
-    return frozenset(re.findall(r"(?<![\w-])[a-z]+(?![\w])", text))
-
-
-def _of_sentence(
-    text: str, start: int, end: int, vocabulary: frozenset[str]
-) -> Iterator[Candidate]:
+def _of_sentence(text: str, start: int, end: int, vocabulary: Vocabulary) -> Iterator[Candidate]:
     sentence = text[start:end]
     if not MIN_SENTENCE_WORDS <= num_words(sentence) <= MAX_SENTENCE_WORDS:
         return
-    if (
-        not sentence.endswith((".", "!"))
-        or (not sentence[0].isupper()
-        and not sentence[0].isdigit())
+    if not sentence.endswith((".", "!")) or (
+        not sentence[0].isupper() and not sentence[0].isdigit()
     ):
         return
     chosen: list[tuple[Asked, Clause]] = []
     for clause in clauses(sentence, vocabulary):
+        if points_outside(clause.rest):
+            continue
         found = [asked for asked in ask(clause) if is_good(asked.question)]
         chosen += [(asked, clause) for asked in found[:MAX_PAIRS_PER_SENTENCE]]
     for asked, clause in _first_of_each(chosen)[:MAX_PAIRS_PER_SENTENCE]:
@@ -126,7 +132,13 @@ def ask(clause: Clause) -> Iterator[Asked]:
 
 def _definition(clause: Clause) -> Iterator[Asked]:
     """Ask for "X is a Y" with "What is X?", for plain subjects without a place or time."""
-    is_defining = re.match(r"(?:a|an|the) [a-z]", clause.rest) and not clause.is_past
+    is_defining = (
+        re.match(
+            r"(?:an?|the) (?!real|subject|very|question|matter|same|way|good|bad|first|only)[A-Za-z]",
+            clause.rest,
+        )
+        and not clause.is_past
+    )
     if clause.verb or not is_defining or clause.auxiliary not in ("is", "are"):
         return
     if (
@@ -158,6 +170,8 @@ def _passive(clause: Clause) -> Iterator[Asked]:
     if match is None:
         return
     participle, preposition = match["participle"], match["preposition"]
+    if match["object"].startswith(("well", "much", "soon", "long", "far ")):
+        return
     if preposition == "by" and clause.is_past and participle.endswith("ed"):
         yield Asked(question(f"Who {participle} {clause.subject}", "", clause), "who", "medium")
     elif preposition not in _PLACE_OR_TIME:
@@ -175,7 +189,7 @@ def _passive(clause: Clause) -> Iterator[Asked]:
 
 def _object(clause: Clause) -> Iterator[Asked]:
     """Ask for the object of a verb: "What does a DC charger contain?"."""
-    if not clause.verb or amount_of(clause) is not None or not clause.rest:
+    if not clause.verb or amount_of(clause) is not None or clause.rest.startswith("to "):
         return
     start = f"What {clause.auxiliary} {clause.subject}"
     for phrase in _WITH_PREPOSITION:
@@ -183,10 +197,6 @@ def _object(clause: Clause) -> Iterator[Asked]:
         if clause.verb == verb and clause.rest.startswith(f"{preposition} "):
             yield Asked(question(f"{start} {phrase}", "", clause), "object", "medium")
             return
-    is_object = re.match(
-        r"(?:a|an|the|no|one|two|three|four|only|all|both|every|each|any|some|more|"
-        r"less|[A-Z0-9]|[a-z-]+s\b|[a-z-]+ [a-z-]+)",
-        clause.rest,
-    )
+    is_object = _OBJECT.match(clause.rest)
     if clause.verb in _ASKED_FOR and is_object and num_words(tail(clause.rest)) >= 2:
         yield Asked(question(f"{start} {clause.verb}", "", clause), "object", "medium")
