@@ -42,7 +42,9 @@ def _named_run(outputs_dir: Path, run: str) -> Path:
         if (folder / MANIFEST).is_file():
             return folder
         if (folder / "trials").is_dir():
-            raise UserError(f"run={run}: a sweep; name one of its trials, {folder}/trials/<number>")
+            raise UserError(
+                f"run={run}: a sweep; name one of its trials, {folder}/trials/<number>"
+            )
     raise UserError(
         f"run={run}: no run there (manifest.json is missing); give a run folder or run=latest"
     )

@@ -25,7 +25,10 @@ def build_tokenizer():
     )
     tokenizer.train_from_iterator(["charging a car takes time", "a wall box charges"], trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=SPECIAL[0], bos_token=SPECIAL[1], eos_token=SPECIAL[2]
+        tokenizer_object=tokenizer,
+        pad_token=SPECIAL[0],
+        bos_token=SPECIAL[1],
+        eos_token=SPECIAL[2],
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast

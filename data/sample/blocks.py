@@ -1,6 +1,6 @@
 """Read the Markdown sources of the sample corpus into typed blocks.
 
-A source is a front matter of ``key: value`` lines between two ``---`` lines, then Markdown of
+A source is a front matter of ``key: value`` lines between two ``---`` lines, then Markdown of four
 kinds only: ``##`` headings, paragraphs, ``-`` lists and pipe tables, with ``**bold**``.
 """
 

@@ -77,7 +77,7 @@ def check_override(override: Override, schema: type) -> None:
 
 def _check_option(group: str, override: Override, allowed: list[str]) -> None:
     value = override.value()
-    if override.is_delete() or value is None:
+    if override.is_delete() or (value is None and group == "experiment"):
         return
     if str(value) not in allowed:
         hint = suggestion(str(value), allowed)

@@ -32,7 +32,9 @@ def model_card(name: str, lineage: dict[str, Any]) -> str:
 
 def _front_matter(lineage: dict[str, Any]) -> str:
     base = (lineage.get("base") or {}).get("path", UNKNOWN)
-    return f"---\nbase_model: {base}\nlibrary_name: transformers\npipeline_tag: text-generation\n---"
+    return (
+        f"---\nbase_model: {base}\nlibrary_name: transformers\npipeline_tag: text-generation\n---"
+    )
 
 
 def _origin(lineage: dict[str, Any]) -> dict[str, Any]:

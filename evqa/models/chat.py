@@ -35,12 +35,15 @@ OWN_SPECIAL_TOKENS = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assista
 
 def with_default_system(template: str, system_prompt: str) -> str:
     """Return a template that says ``system_prompt`` first when the caller gives no system turn."""
-    system = json.dumps({"role": "system", "content": system_prompt})
-    return (
+    system = json.dumps({"role": "system", "content": system_prompt}, ensure_ascii=False)
+    opening = (
         "{%- if messages and messages[0]['role'] != 'system' %}"
         f"{{%- set messages = [{system}] + messages %}}"
         "{%- endif %}"
-        f"{{%- if date_string is not defined %}}{{%- set date_string = '{FIXED_DATE}' %}}"
+    )
+    return (
+        (opening if system_prompt else "")
+        + f"{{%- if date_string is not defined %}}{{%- set date_string = '{FIXED_DATE}' %}}"
         "{%- endif %}" + template
     )
 
@@ -60,7 +63,20 @@ def prepare_tokenizer(tokenizer: Any, system_prompt: str) -> Any:
     if not template:
         template = _plain_template(tokenizer.eos_token)
     tokenizer.chat_template = with_default_system(template, system_prompt)
+    _try_template(tokenizer)
     return tokenizer
+
+
+def _try_template(tokenizer: Any) -> None:
+    from jinja2 import TemplateError
+
+    try:
+        prompt_ids(tokenizer, question_messages("?"))
+    except TemplateError as error:
+        raise UserError(
+            f"{tokenizer.name_or_path}: its chat template fails ({error}); where it knows no "
+            "system turn, set model.system_prompt=''"
+        ) from None
 
 
 def _plain_template(eos_token: str) -> str:

@@ -5,6 +5,9 @@ on the device. `peft.prepare_model_for_kbit_training` is not used: it copies the
 head to fp32 (3.9 GiB on an 8B model).
 """
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +48,33 @@ def pick_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if capable else torch.float16
 
 
+@contextlib.contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """Turn what transformers says of a folder that it cannot read into one line.
+
+    Raises:
+        UserError: naming the folder and the first line of the reason.
+    """
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"model.path={folder}: cannot be loaded: {line}") from None
+
+
 def load_tokenizer(folder: Path, system_prompt: str | None = None) -> Any:
     """Load a tokenizer; with ``system_prompt``, its template gets that default (see `chat`)."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    with readable(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return prepare_tokenizer(tokenizer, system_prompt) if system_prompt is not None else tokenizer
 
 
@@ -75,13 +100,8 @@ def load_base(
     }
     if quantization.kind is QuantizationKind.nf4:
         arguments["quantization_config"] = _nf4(quantization, dtype)
-    try:
+    with readable(folder):
         base = AutoModelForCausalLM.from_pretrained(folder, **arguments)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        line = str(error).strip().splitlines()[0]
-        raise UserError(f"model.path={folder}: cannot be loaded: {line}") from None
     guard_cpu_packing(base)
     base.requires_grad_(False)
     base.config.use_cache = False

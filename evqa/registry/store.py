@@ -68,7 +68,9 @@ class Registry:
             UserError: when there is none; names those that exist.
         """
         if str(version) not in self._index():
-            known = ", ".join(map(str, self.versions())) or "none yet; run `python -m evqa.release`"
+            known = (
+                ", ".join(map(str, self.versions())) or "none yet; run `python -m evqa.release`"
+            )
             raise UserError(f"{self.name}/{version}: no such version (registered: {known})")
         return self.root / str(version)
 
@@ -130,7 +132,10 @@ class Registry:
             with atomic_folder(target) as hidden:
                 _move_content(staged, hidden)
                 manifest.write(hidden)
-            entry = {"manifest_sha256": sha256_file(target / MANIFEST), "created": manifest.created}
+            entry = {
+                "manifest_sha256": sha256_file(target / MANIFEST),
+                "created": manifest.created,
+            }
             write_json(self.root / "index.json", {**self._index(), str(version): entry})
             self._write_aliases(replace(self.aliases(), candidate=version))
         return version
@@ -181,9 +186,7 @@ class Registry:
             if now.previous is None:
                 raise UserError(f"{self.name}: nothing to roll back to (no previous champion)")
             self.verify(now.previous)
-            return self._write_aliases(
-                replace(now, champion=now.previous, previous=now.champion)
-            )
+            return self._write_aliases(replace(now, champion=now.previous, previous=now.champion))
 
     def _index(self) -> dict[str, Any]:
         path = self.root / "index.json"

@@ -59,7 +59,9 @@ FILES = ["model.safetensors", "extra/notes.txt", "manifest.json"]
 
 
 @given(st.sampled_from(FILES), st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_one_flipped_byte_is_found_and_named(tmp_path_factory, name, data):
     registry = Registry(tmp_path_factory.mktemp("registry"), "evqa")
     publish(registry)
@@ -76,7 +78,10 @@ def test_missing_and_extra_files_are_named(registry):
     publish(registry)
     (registry.folder(1) / "model.safetensors").unlink()
     (registry.folder(1) / "stranger.bin").write_text("x")
-    assert registry.problems(1) == ["model.safetensors: missing", "stranger.bin: not in the manifest"]
+    assert registry.problems(1) == [
+        "model.safetensors: missing",
+        "stranger.bin: not in the manifest",
+    ]
     (registry.folder(1) / "manifest.json").unlink()
     assert registry.problems(1) == ["manifest.json: missing"]
 
