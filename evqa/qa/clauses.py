@@ -26,7 +26,7 @@ _DATED_LEAD = re.compile(
     r"(?P<lead>(?:In|By|Since|On|At|From|Until) (?:the (?:end|start|beginning) of |"
     rf"(?:\d{{1,2}} )?(?:{_MONTHS}) )?(?:19|20)\d\d|(?:At|On) \d[\d.,]* ?(?:V|kW|A|%)|"
     r"In (?:Mode|Case|Level) \w+|(?:In|On|For) [A-Z][\w-]+|On the \w+ (?:network|side)|"
-    r"On (?:one|three|two) phases?) (?P<rest>(?:a|an|the|each|every|[A-Z0-9])\b.*)$"
+    r"On (?:one|three|two) phases?) (?P<rest>(?:a|an|the|each|every|[A-Z0-9]|there)\b.*)$"
 )
 _CONNECTIVE = re.compile(
     r"^(?:so|but|and|yet|also|thus|therefore|however|moreover|in practice|in short|as a rule|"
@@ -116,10 +116,7 @@ def parse_clause(text: str, vocabulary: Vocabulary) -> Clause | None:
     text = text.strip()
     body = _CONNECTIVE.sub("", text)
     body = body[:1].upper() + body[1:]
-    lead = ""
-    if match := _LEAD.match(body) or _DATED_LEAD.match(body):
-        lead = match["lead"][0].lower() + match["lead"][1:]
-        body = match["rest"][:1].upper() + match["rest"][1:]
+    lead, body = _split_lead(body)
     words = body.split()
     position = _verb_position(words)
     if position is None:
@@ -133,6 +130,16 @@ def parse_clause(text: str, vocabulary: Vocabulary) -> Clause | None:
     return _with_verb(text, lead, lower_first(subject, vocabulary), words[position:])
 
 
+def _split_lead(body: str) -> tuple[str, str]:
+    """Return what leads a clause ("in Britain"), and the clause from its subject on."""
+    for pattern in (_DATED_LEAD, _LEAD):
+        match = pattern.match(body)
+        if match and _verb_position(match["lead"].split()) is None:
+            lead, rest = match["lead"], match["rest"]
+            return lead[0].lower() + lead[1:], rest[:1].upper() + rest[1:]
+    return "", body
+
+
 def _verb_position(words: list[str]) -> int | None:
     """Return where the finite verb of the main clause stands."""
     in_relative = False
@@ -143,6 +150,9 @@ def _verb_position(words: list[str]) -> int | None:
         plain = word.strip(",").lower()
         if plain in _RELATIVE:
             in_relative = True
+            continue
+        if in_relative and plain in BASES and words[position - 1].lower() in _RELATIVE:
+            in_relative = False
             continue
         if not _is_finite(words, position):
             if participle is None and plain in PAST and not in_relative:
@@ -190,7 +200,8 @@ def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause |
         auxiliary, base, rest = verb, kept[1].lower(), " ".join(kept[2:])
     if base == "have" and _is_perfect(rest):
         return None
-    if base and (match := _PHRASAL.match(rest)):
+    match = _PHRASAL.match(rest) if base else None
+    if match and (match["particles"] != "up to" or base in ("add", "go", "come")):
         base, rest = f"{base} {match['particles']}", rest[match.end() :]
     return Clause(text=text, lead=lead, subject=subject, auxiliary=auxiliary, verb=base, rest=rest)
 
@@ -211,6 +222,6 @@ def _question_form(verb: str, subject: str) -> tuple[str, str]:
         return _HAVE[verb], "have"
     if verb in THIRD and not is_plural(subject):
         return "does", THIRD[verb]
-    # "40 kWh cost", "five cables put": the past looks the same; the present is likelier.
-    is_present = PAST.get(verb) == verb or (verb in BASES and is_plural(subject))
+    is_amount = subject[0].isdigit() or subject[0] in "€$£"
+    is_present = verb in BASES and (is_plural(subject) or is_amount)
     return ("do", verb) if is_present else ("did", PAST.get(verb, verb))

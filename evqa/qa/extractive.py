@@ -11,6 +11,7 @@ from evqa.qa.candidate import Candidate, Passage, to_pair
 from evqa.qa.categories import categorise
 from evqa.qa.grammar import Vocabulary
 from evqa.qa.heading_questions import heading_questions
+from evqa.qa.list_questions import list_questions
 from evqa.qa.sentence_questions import sentence_questions
 from evqa.qa.table_questions import table_questions
 from evqa.records import QAPair
@@ -38,6 +39,7 @@ def candidates_of(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candidat
     """Yield what the rules find in a passage: headings first, then sentences, then tables."""
     yield from heading_questions(passage)
     yield from sentence_questions(passage, vocabulary)
+    yield from list_questions(passage, vocabulary)
     yield from table_questions(passage, vocabulary)
 
 

@@ -43,6 +43,16 @@ _IRREGULAR_PAST = {
     "built": "build", "bought": "buy", "drew": "draw", "put": "put", "saw": "see",
 }  # fmt: skip
 _MORE = (
+    "notify",
+    "adapt",
+    "decrease",
+    "double",
+    "bind",
+    "hang",
+    "sit",
+    "solve",
+    "deduct",
+    "sign",
     "become",
     "build",
     "buy",

@@ -17,8 +17,8 @@ from evqa.segmentation import (
 
 # Sentences are taken into the answer until it has so many words.
 _ASKS = re.compile(
-    r"(?:(?:at|for|since|from|by|in|on|with|my) )?(?:what|which|who|whom|whose|where|when|why|how|do|"
-    r"does|did|is|are|was|were|can|could|may|must|should|will|would|has|have|post|car|cable)\b",
+    r"(?:(?:at|for|since|from|by|in|on|with|my) )?(?:what|which|who|whom|whose|where|when|why|how|"
+    r"do|does|did|is|are|was|were|can|could|may|must|should|will|would|has|have|post|car)\b",
     re.IGNORECASE,
 )
 ENOUGH_WORDS = 14

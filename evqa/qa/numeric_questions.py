@@ -52,7 +52,7 @@ BOUNDARY = re.compile(
     r"without|before|after)\b).*$",
     re.IGNORECASE | re.DOTALL,
 )
-_RANGE = re.compile(r"\s*(?:to|and|or|-|–)\s*(?=[€$£]?\d)")
+_RANGE = re.compile(r"\s*(?:to|and|or|-|–)\s*")
 _COUNTED = re.compile(
     r"\s*(?P<noun>(?:[a-z][\w-]+ ){0,2}?[a-z][\w-]*(?<!s)s)\b(?! (?:a|the) )(?P<after>.*)$"
 )
@@ -77,7 +77,11 @@ class Amount:
 
 def tail(text: str) -> str:
     """Return the part of a clause's rest that a question can carry."""
-    return BOUNDARY.sub("", text).strip(" .")
+    kept = BOUNDARY.sub("", text)
+    if re.search(r"\bbetween \S+(?: \S+){0,3}$", kept):  # "between the meter and the battery"
+        following = re.match(r" and \S+(?: [a-z-]+){0,2}", text[len(kept) :])
+        kept = kept + following[0] if following else kept[: kept.rindex("between")]
+    return kept.strip(" .")
 
 
 def amount_of(clause: Clause) -> Amount | None:
@@ -111,7 +115,18 @@ def _of_verb(clause: Clause, amount: Amount) -> Iterator[str]:
         if match := _OF.match(BOUNDARY.sub("", amount.after)):
             yield _ask(f"What percentage of {match['whole']}", clause, match["after"])
     elif unit in MONEY_UNITS:
-        if clause.verb in ("cost", "pay", "charge", "save", "receive", "earn"):
+        if clause.verb in (
+            "cost",
+            "pay",
+            "charge",
+            "save",
+            "receive",
+            "earn",
+            "make",
+            "need",
+            "save",
+            "give",
+        ):
             yield _ask("How much", clause, amount.after)
     elif unit in TIME_UNITS and clause.verb in _TIME_VERBS:
         yield _ask("How long", clause, amount.after)
@@ -159,7 +174,7 @@ _MEASURES_TEXT = """
 voltage current power capacity limit price cost fee tariff efficiency rating size length height
 width distance weight frequency resistance temperature share rate maximum minimum range
 duration consumption energy number drop speed interval radius depth duty cycle vat uptime
-target average floor ceiling cap charge target value time
+target average floor ceiling cap charge target value time wait term error
 """
 _MEASURES = _MEASURES_TEXT.split()
 

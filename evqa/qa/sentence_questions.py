@@ -12,6 +12,7 @@ from evqa.qa.candidate import Candidate, Passage
 from evqa.qa.clauses import Clause, clauses
 from evqa.qa.grammar import Vocabulary, is_self_contained, points_outside
 from evqa.qa.numeric_questions import BOUNDARY, amount_of, numeric_questions, question, tail
+from evqa.qa.quantities import mentions
 from evqa.segmentation import LineKind, lines, num_words, sentence_spans
 
 MAX_PAIRS_PER_SENTENCE = 2
@@ -38,6 +39,10 @@ _PARTICIPLE = re.compile(
 _OBJECT = re.compile(
     r"(?:an?|the|no|two|three|four|only|all|every|each|any|[A-Z0-9]|[a-z-]+s\b|"
     r"(?!little|much|nothing|something|well|far|up|out|down|on|in|off)[a-z-]+ [a-z-]+)"
+)
+_NAMING = re.compile(r"(?P<participle>called|named|rated|known as|labelled)\s+\S")
+_THERE = re.compile(
+    r"(?:(?P<lead>[A-Z][^,;:]{3,60}?),? )?[Tt]here (?P<be>are|were) (?P<object>[^,;:]+)"
 )
 _PLACE_OR_TIME = frozenset({"in", "at", "on"})
 _BECAUSE = re.compile(r",? (?:because|since) (?=[a-z])")
@@ -76,9 +81,10 @@ def _of_sentence(text: str, start: int, end: int, vocabulary: Vocabulary) -> Ite
         not sentence[0].isupper() and not sentence[0].isdigit()
     ):
         return
+    yield from _there_are(sentence, start, end)
     chosen: list[tuple[Asked, Clause]] = []
     for clause in clauses(sentence, vocabulary):
-        if points_outside(clause.rest):
+        if points_outside(clause.rest) or clause.rest.endswith(" there"):
             continue
         found = [asked for asked in ask(clause) if is_good(asked.question)]
         chosen += [(asked, clause) for asked in found[:MAX_PAIRS_PER_SENTENCE]]
@@ -91,6 +97,24 @@ def _of_sentence(text: str, start: int, end: int, vocabulary: Vocabulary) -> Ite
             template=asked.template,
             difficulty=asked.difficulty,
         )
+
+
+def _there_are(sentence: str, start: int, end: int) -> Iterator[Candidate]:
+    """Ask "How many …?" for "At the end of 2024 there were more than 200,000 …"."""
+    match = _THERE.match(sentence)
+    found = mentions(match["object"]) if match else []
+    if match is None or not found or found[0].quantity.unit:
+        return
+    after = match["object"][found[0].end :].strip(" .")
+    noun = re.match(r"(?P<noun>(?:[a-z-]+ ){0,3}?[a-z-]+s)\b(?P<after>.*)$", after)
+    if noun is None:
+        return
+    lead = match["lead"] or ""
+    lead = lead[:1].lower() + lead[1:]
+    words = f"How many {noun['noun']} {match['be']} there {tail(noun['after'])} {lead}"
+    text = " ".join(words.split()) + "?"
+    if is_good(text.replace(" there", "")):
+        yield Candidate(question=text, answer=sentence, start=start, end=end, template="there_are")
 
 
 def _first_of_each(chosen: list[tuple[Asked, Clause]]) -> list[tuple[Asked, Clause]]:
@@ -165,6 +189,10 @@ def _why(clause: Clause) -> Iterator[Asked]:
 def _passive(clause: Clause) -> Iterator[Asked]:
     """Ask for what follows "is limited to", "was developed by", "is standardised as"."""
     if clause.verb:
+        return
+    if named := _NAMING.match(clause.rest):
+        start = f"What {clause.auxiliary} {clause.subject} {named['participle']}"
+        yield Asked(question(start, "", clause), "naming", "medium")
         return
     match = _PARTICIPLE.match(clause.rest)
     if match is None:
