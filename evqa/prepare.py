@@ -38,7 +38,7 @@ QA_SETTINGS = (
     "max_pairs_per_chunk",
     "overlap_cosine",
 )
-TOGETHER_SETTINGS = ("model", "base_url")
+TOGETHER_SETTINGS = ("model", "base_url", "max_completion_tokens", "temperature")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +231,7 @@ def _build(config: PrepareConfig, inputs: Inputs, ledger: Ledger) -> Built:
             path = Path(config.data.pairs_file)
             pairs += shipped_pairs(path, documents, passages, corpus.left_out)
         cache = Path(config.paths.outputs_dir) / "cache" / "llm"
-        pairs += generate_pairs(passages, config.qa, cache)
+        pairs += generate_pairs(passages, config.qa, cache, ledger)
     else:
         pairs = load_imported(config.data, config.documents)
     sources = {document.id: document.source for document in documents}

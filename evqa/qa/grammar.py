@@ -79,12 +79,13 @@ POINTING = re.compile(
     r"her|we|our|us|i|my|me|the (?:same|latter|former|rest|reverse|opposite|others?|idea|figures?|"
     r"numbers?|answers?|reasons?|results?|sum|rule|difference|case|trick|point is)|another|"
     r"the other|both|neither|thus|hence|so far|likewise|then|too|also|instead|otherwise|however|"
-    r"therefore|meanwhile|again|nobody|nothing|somebody|everybody|anybody|one of them|the first one|that "
-    r"(?:way|is why|limit|rule|price|figure|sum|year|car|number|case|time))\b",
+    r"therefore|meanwhile|again|nobody|nothing|somebody|everybody|anybody|one of them|"
+    r"the first one|that (?:way|is why|limit|rule|price|figure|sum|year|car|number|case|time))\b",
     re.IGNORECASE,
 )
 _BAD_START = re.compile(
-    r"^(?:it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|when|where|why|how|if|"
+    r"^(?:it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|"
+    r"when|where|why|how|if|"
     r"because|although|though|while|since|as|after|before|until|unless|once|whether|and|or|but|so|"
     r"not|only|even|just|yes|no|nor|both|others?|some|many|few|most of them|one|two|three|four|"
     r"five|six|outside|inside|within|through|across|among|above|below|except|besides|unlike|like|"

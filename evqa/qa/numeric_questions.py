@@ -41,7 +41,8 @@ _TIME_VERBS = frozenset({"take", "last", "need"})
 _HEDGE = (
     r"(?:about|around|roughly|approximately|up to|at least|at most|only|over|under|more than|"
     r"less than|fewer than|no more than|no less than|nearly|almost|just|just over|just under|"
-    r"between|from|a total of|a maximum of|a minimum of|exactly|some|another|as much as|as many as|"
+    r"between|from|a total of|a maximum of|a minimum of|exactly|some|another|as much as|"
+    r"as many as|"
     r"a good|well over|not more than|a mere)"
 )
 _BEFORE_NUMBER = re.compile(rf"(?:{_HEDGE}\s+)*$", re.IGNORECASE)

@@ -27,10 +27,29 @@ list join make have keep affect share do
 """
 _ASKED_FOR = frozenset(_ASKED_FOR_TEXT.split())
 _WITH_PREPOSITION = (
-    "stand for", "consist of", "depend on", "refer to", "lead to", "belong to", "apply to",
-    "correspond to", "communicate over", "communicate by", "talk over", "rely on", "add up to", "amount to", "comply with", "work with", "begin with",
-    "differ from", "result in", "derive from", "come from", "protect against",
-)  # fmt: skip
+    "stand for",
+    "consist of",
+    "depend on",
+    "refer to",
+    "lead to",
+    "belong to",
+    "apply to",
+    "correspond to",
+    "communicate over",
+    "communicate by",
+    "talk over",
+    "rely on",
+    "add up to",
+    "amount to",
+    "comply with",
+    "work with",
+    "begin with",
+    "differ from",
+    "result in",
+    "derive from",
+    "come from",
+    "protect against",
+)
 _PARTICIPLE = re.compile(
     r"(?P<participle>(?!meant)[a-z]+ed|made|built|known|set|fed|kept|held|bought|sold|drawn|given|"
     r"taken|written|found|paid|driven|chosen)\s+(?P<preposition>to|by|for|as|with|in|at|from|on)\s+"
@@ -45,6 +64,9 @@ _THERE = re.compile(
     r"(?:(?P<lead>[A-Z][^,;:]{3,60}?),? )?[Tt]here (?P<be>are|were) (?P<object>[^,;:]+)"
 )
 _PLACE_OR_TIME = frozenset({"in", "at", "on"})
+_A_THING = (
+    r"(?:an?|the) (?!real|subject|very|question|matter|same|way|good|bad|first|only)[A-Za-z]"
+)
 _BECAUSE = re.compile(r",? (?:because|since) (?=[a-z])")
 
 
@@ -158,7 +180,7 @@ def _definition(clause: Clause) -> Iterator[Asked]:
     """Ask for "X is a Y" with "What is X?", for plain subjects without a place or time."""
     is_defining = (
         re.match(
-            r"(?:an?|the) (?!real|subject|very|question|matter|same|way|good|bad|first|only)[A-Za-z]",
+            _A_THING,
             clause.rest,
         )
         and not clause.is_past
