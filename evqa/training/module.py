@@ -66,7 +66,9 @@ class QLoRAModule(lightning.LightningModule):
         share = loss_sum / max(1, batch["num_window_label_tokens"])
         self._count(share, num_tokens, batch_idx, batch["sample_ids"])
         # Lightning divides by accumulate_grad_batches, and DDP by the number of devices.
-        return share * self.trainer.accumulate_grad_batches * self.trainer.world_size
+        scale: int = self.trainer.accumulate_grad_batches * self.trainer.world_size
+        scaled: Tensor = share * scale
+        return scaled
 
     def _count(self, share: Tensor, num_tokens: int, batch_idx: int, ids: list[str]) -> None:
         value = float(share.detach())
@@ -100,7 +102,7 @@ class QLoRAModule(lightning.LightningModule):
             dtype=torch.float64 if self.device.type == "cpu" else torch.float32,
         )
         if self.trainer.world_size > 1:
-            sums = self.all_gather(sums).sum(dim=0)  # type: ignore[union-attr]
+            sums = self.all_gather(sums).sum(dim=0)
         if sums[1] > 0:
             self.log(VALIDATION_LOSS, (sums[0] / sums[1]).float(), prog_bar=True, sync_dist=False)
 
