@@ -1,6 +1,7 @@
 """Scoring a finished run against its base: what evaluate.py goes through."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from evqa.config import EvaluateConfig, to_dict
@@ -25,11 +26,15 @@ def open_scored_run(run: Path) -> TunedModel:
 
 def score_run(config: EvaluateConfig, tuned: TunedModel, questions: list[Question]) -> Comparison:
     """Ask base and tuned model the benchmark."""
+    own = tuned.config.generation.max_new_tokens
+    generation = replace(
+        config.generation, max_new_tokens=config.generation.max_new_tokens or own
+    )
     return compare_adapter(
         tuned.model,
         tuned.tokenizer,
         questions,
-        config.generation,
+        generation,
         config.metrics,
         benchmark_sha256(config.benchmark),
         config.seed,

@@ -18,7 +18,9 @@ class BenchmarkConfig:
 class GenerationConfig:
     """How answers are generated."""
 
-    max_new_tokens: int = number(128, ge=1, le=8192, doc="longest answer, tokens")
+    max_new_tokens: int | None = number(
+        128, ge=1, le=8192, doc="longest answer, tokens (null in evaluate.py: as in the run)"
+    )
     temperature: float = number(0.0, ge=0, le=5, doc="0: greedy")
     top_p: float = number(1.0, gt=0, le=1, doc="nucleus sampling (temperature > 0)")
     batch_size: int = number(16, ge=1, le=4096, doc="questions answered at once")

@@ -19,7 +19,7 @@ from evqa.models.chat import OWN_SPECIAL_TOKENS, OWN_TEMPLATE
 from evqa.models.load import quiet_bars
 
 RECIPE_VERSION = 1  # raise it when the same inputs would give another model
-WARMUP_STEPS = 20
+WARMUP_FRACTION = 0.1
 
 OnStep = Callable[[int, int, float], None]
 
@@ -57,13 +57,14 @@ def ensure_tiny(
 def _build(model: ModelConfig, texts: Sequence[str], folder: Path, on_step: OnStep) -> None:
     quiet_bars()
     tokenizer = train_tokenizer(texts, model.architecture.vocab_size)
-    tokenizer.model_max_length = model.architecture.max_position_embeddings
-    tokenizer.save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(model.pretrain.seed)
         network = build_llama(model, tokenizer)
         losses = pretrain(network, _token_stream(tokenizer, texts), model, on_step)
     network.save_pretrained(folder)
+    # Set after the documents were encoded whole: it makes the tokenizer warn of long texts.
+    tokenizer.model_max_length = model.architecture.max_position_embeddings
+    tokenizer.save_pretrained(folder)
     write_json(folder / "pretraining.json", {"num_steps": len(losses), "loss": losses[-1:]})
 
 
@@ -158,7 +159,7 @@ def pretrain(
 
 
 def _set_lr(optimizer: torch.optim.Optimizer, peak: float, step: int, num_steps: int) -> None:
-    warmup = min(1.0, (step + 1) / WARMUP_STEPS)
+    warmup = min(1.0, (step + 1) / (WARMUP_FRACTION * num_steps + 1))
     cosine = 0.1 + 0.45 * (1 + math.cos(math.pi * step / num_steps))
     for group in optimizer.param_groups:
         group["lr"] = peak * warmup * cosine

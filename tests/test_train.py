@@ -1,0 +1,259 @@
+"""The main job from the command line on the shipped corpus, as its user would run it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RUN_FILES = {
+    ".hydra", "adapter", "checkpoints", "ledger.json", "manifest.json", "metrics.json",
+    "plan.json", "steps.jsonl", "train.log",
+}  # fmt: skip
+
+
+def command(place, *words, script="train.py"):
+    head = [sys.executable, *script.split()]
+    return [
+        *head,
+        *(["experiment=smoke", f"paths.prepared_dir={place}/prepared"] if "train" in script else []),
+        f"paths.outputs_dir={place}/out",
+        *words,
+    ]
+
+
+def run(place, *words, script="train.py", **settings):
+    return subprocess.run(
+        command(place, *words, script=script),
+        cwd=ROOT, capture_output=True, text=True, timeout=280, check=False, **settings,
+    )  # fmt: skip
+
+
+def latest(place):
+    return (place / "out" / "runs" / "latest").resolve()
+
+
+def adapter_bytes(folder):
+    return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+def one_line(done, code, *words):
+    assert done.returncode == code, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in errors[0]
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory):
+    """A folder whose path has a space and an umlaut, with one finished run in it."""
+    place = tmp_path_factory.mktemp("ein Süßer Ort")
+    done = run(place)
+    assert done.returncode == 0, done.stderr
+    (place / "stdout.txt").write_text(done.stdout)
+    return place
+
+
+def test_it_ends_with_table_answers_and_what_next(place):
+    text = (place / "stdout.txt").read_text()
+    for word in ("rouge_l", "token_f1", "chrf", "key_fact_recall", "tuned", "evqa ask", "aim up"):
+        assert word in text
+    assert text.count("reference") == 3
+
+
+def test_the_run_folder_is_as_designed(place):
+    folder = latest(place)
+    assert {p.name for p in folder.iterdir()} == RUN_FILES
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["finished"] is True
+    assert manifest["config"]["name"] == "smoke"
+    for key in ("git_commit", "versions", "seed", "command", "base", "dataset", "machine"):
+        assert key in manifest
+    assert len(manifest["base"]["sha256"]) == 64
+    systems = json.loads((folder / "metrics.json").read_text())["systems"]
+    assert set(systems) == {"base", "tuned"}
+    planned = json.loads((folder / "plan.json").read_text())
+    assert planned["fits"] is True
+    assert planned["measured"]["peak_gib"] > 0
+
+
+def test_nothing_secret_or_half_written_is_left(place):
+    names = [p.name for p in (place / "out").rglob("*") if ".aim" not in p.parts]
+    assert not [name for name in names if name.endswith((".tmp", ".old"))]
+
+
+def test_aim_has_params_metrics_texts_and_scores(place):
+    from aim import Repo
+
+    repo = Repo(str(place / "out"))
+    hashes = repo.list_all_runs()
+    assert json.loads((latest(place) / "manifest.json").read_text())["tracker_run"] in hashes
+    from aim import Run
+
+    made = Run(run_hash=hashes[0], repo=str(place / "out"), read_only=True)
+    assert made["hparams"]["lora"]["r"] == 16
+    names = {metric.name for metric in made.metrics()}
+    assert {"train/loss", "train/lr", "train/memory_gib", "eval/key_fact_recall"} <= names
+    assert any(name.startswith("__system__") for name in names)
+
+
+def test_the_same_seed_gives_the_same_adapter_and_finds_everything_prepared(place):
+    first = latest(place)
+    done = run(place, "logger=none")
+    assert done.returncode == 0, done.stderr
+    assert "pre-training" not in done.stderr
+    assert latest(place) != first
+    assert adapter_bytes(latest(place)) == adapter_bytes(first)
+
+
+def test_ctrl_c_leaves_a_resumable_run(place):
+    whole = adapter_bytes(latest(place))
+    started = subprocess.Popen(
+        command(place, "logger=none"), cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    folder = wait_for_step(place / "out" / "runs", started)
+    started.send_signal(signal.SIGINT)
+    _out, err = started.communicate(timeout=120)
+    assert started.returncode == 130, err
+    assert "go on with: python train.py" in err.splitlines()[-1]
+    different = run(place, f'resume="{folder}"', "lora.r=4")
+    one_line(different, 2, "lora.r", "16", "4")
+    resumed = run(place, "resume=unfinished")
+    assert resumed.returncode == 0, resumed.stderr
+    assert latest(place) == folder.resolve()
+    assert adapter_bytes(folder) == whole
+    lines = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 13))
+    assert max(line.get("resumed_from_step", 0) for line in lines) > 0
+    one_line(run(place, f'resume="{folder}"'), 2, "finished")
+
+
+def wait_for_step(runs, process):
+    before = time.monotonic() + 200
+    while time.monotonic() < before and process.poll() is None:
+        unfinished = [
+            p for p in runs.glob("*_smoke")
+            if (p / "steps.jsonl").exists() and not (p / "metrics.json").exists()
+        ]  # fmt: skip
+        if unfinished and (unfinished[0] / "steps.jsonl").read_text().count("\n") >= 2:
+            return unfinished[0]
+        time.sleep(0.02)
+    raise AssertionError(process.communicate()[1])
+
+
+def test_evaluate_scores_the_latest_run(place):
+    done = run(place, "benchmark.max_questions=6", "logger=none", script="evaluate.py")
+    assert done.returncode == 0, done.stderr
+    assert "NOT_ENOUGH_DATA" in done.stdout
+    (folder,) = (place / "out" / "evaluations").iterdir()
+    names = {p.name for p in folder.iterdir()}
+    assert {"report.md", "results.json", "predictions.jsonl", "performance_metrics.json",
+            "evaluation_results.json", "benchmark_dataset.json"} <= names  # fmt: skip
+
+
+def test_ask_answers_without_a_server(place):
+    done = subprocess.run(
+        [sys.executable, "-m", "evqa.cli", "ask", "What is CCS?", "--outputs-dir", f"{place}/out",
+         "--max-new-tokens", "4"],
+        cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_at_once_in_one_folder(place):
+    both = [
+        subprocess.Popen(
+            command(place, "trainer.max_steps=2", "seed=7", "benchmark.max_questions=2"),
+            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    for process in both:
+        _out, err = process.communicate(timeout=280)
+        assert process.returncode == 0, err
+
+
+def test_a_broken_tracker_does_not_end_a_run(place, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".aim").write_text("not a repository")
+    shutil.copytree(place / "out" / "cache", out / "cache")
+    done = run(place, f"paths.outputs_dir={out}", "trainer.max_steps=1", "benchmark.max_questions=2")
+    assert done.returncode == 0, done.stderr
+    assert "tracking stopped, the run goes on" in done.stderr
+
+
+class TestMistakes:
+    def test_an_empty_data_folder(self, place, tmp_path):
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        done = run(place, "data=web", f"sources.web.folder={empty}")
+        one_line(done, 2, str(empty))
+
+    def test_a_data_folder_that_is_not_there(self, place):
+        one_line(run(place, "data=web", "sources.web.folder=/no/such"), 2, "/no/such")
+
+    def test_a_model_folder_without_weights(self, place, tmp_path):
+        (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+        done = run(place, "model=smollm2_135m", f"model.path={tmp_path}")
+        one_line(done, 2, "no weights there", str(tmp_path))
+
+    def test_a_package_that_is_not_installed(self, place):
+        done = run(place, "logger=wandb")
+        one_line(done, 2, "wandb", "pip install wandb")
+
+    def test_a_missing_benchmark(self, place):
+        one_line(run(place, "benchmark.path=/none.jsonl"), 2, "benchmark.path", "/none.jsonl")
+
+    def test_no_api_key(self, place):
+        done = run(place, "qa=together", env={**os.environ, "TOGETHER_API_KEY": ""})
+        one_line(done, 2, "TOGETHER_API_KEY")
+
+    def test_a_gpu_that_is_not_there(self, place):
+        import torch
+
+        if torch.cuda.is_available():
+            pytest.skip("there is a GPU here")
+        one_line(run(place, "trainer=gpu"), 2, "trainer=cpu")
+
+    def test_over_the_memory_budget(self, place):
+        done = run(place, "memory.budget_gib=0.001")
+        one_line(done, 4, "memory.budget_gib=0.001")
+
+    def test_evaluate_before_any_run(self, tmp_path):
+        one_line(run(tmp_path, script="evaluate.py"), 2, "python train.py")
+
+    def test_someone_elses_file_in_place_of_the_outputs(self, tmp_path, place):
+        (tmp_path / "out").write_text("mine")
+        done = run(place, f"paths.outputs_dir={tmp_path}/out")
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr
+        assert (tmp_path / "out").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tmpfs takes root")
+@pytest.mark.parametrize("size_kib", [64, 600, 2500])
+def test_a_full_disk_is_one_line(place, tmp_path, size_kib):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", str(disk)],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        done = run(place, f"paths.outputs_dir={disk}/out", "logger=none")
+        one_line(done, 5, "disk full")
+        assert not list(disk.rglob("*.tmp"))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
