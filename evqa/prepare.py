@@ -38,7 +38,7 @@ QA_SETTINGS = (
     "max_pairs_per_chunk",
     "overlap_cosine",
 )
-TOGETHER_SETTINGS = ("model", "base_url")
+TOGETHER_SETTINGS = ("model", "base_url", "max_completion_tokens", "temperature")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ def load_benchmark(path: str) -> list[Question]:
 def identify(config: PrepareConfig, inputs: Inputs) -> dict[str, Any]:
     """Return everything that decides what the dataset holds, and nothing of where it lies."""
     password = config.sources.pdf.password_env
-    names = QA_SETTINGS
+    names: tuple[str, ...] = QA_SETTINGS
     if config.qa.generator is PairGenerator.together:
         names += TOGETHER_SETTINGS
     return {
@@ -231,7 +231,7 @@ def _build(config: PrepareConfig, inputs: Inputs, ledger: Ledger) -> Built:
             path = Path(config.data.pairs_file)
             pairs += shipped_pairs(path, documents, passages, corpus.left_out)
         cache = Path(config.paths.outputs_dir) / "cache" / "llm"
-        pairs += generate_pairs(passages, config.qa, cache)
+        pairs += generate_pairs(passages, config.qa, cache, ledger)
     else:
         pairs = load_imported(config.data, config.documents)
     sources = {document.id: document.source for document in documents}

@@ -18,65 +18,12 @@ from enum import StrEnum
 
 HEADING = re.compile(r"(#{1,6}) +(\S.*)$")
 # No sentence ends after these; single capitals (initials) are handled in the pattern below.
-ABBREVIATIONS = frozenset(
-    [
-        "e.g",
-        "i.e",
-        "etc",
-        "vs",
-        "cf",
-        "approx",
-        "no",
-        "nos",
-        "fig",
-        "figs",
-        "eq",
-        "sec",
-        "ch",
-        "vol",
-        "pp",
-        "ed",
-        "eds",
-        "al",
-        "mr",
-        "mrs",
-        "ms",
-        "dr",
-        "prof",
-        "st",
-        "inc",
-        "ltd",
-        "co",
-        "corp",
-        "dept",
-        "est",
-        "max",
-        "min",
-        "resp",
-        "incl",
-        "excl",
-        "art",
-        "para",
-        "u.s",
-        "u.k",
-        "u.n",
-        "d.c",
-        "a.m",
-        "p.m",
-        "jan",
-        "feb",
-        "mar",
-        "apr",
-        "jun",
-        "jul",
-        "aug",
-        "sep",
-        "sept",
-        "oct",
-        "nov",
-        "dec",
-    ]
-)
+_ABBREVIATIONS_TEXT = """
+e.g i.e etc vs cf approx no nos fig figs eq sec ch vol pp ed eds al mr mrs ms dr prof st inc
+ltd co corp dept est max min resp incl excl art para u.s u.k u.n d.c a.m p.m jan feb mar apr
+jun jul aug sep sept oct nov dec
+"""
+ABBREVIATIONS = frozenset(_ABBREVIATIONS_TEXT.split())
 _BOUNDARY = re.compile(r"[.!?]+[\"'”’)\]]*\s+(?=[\"'“‘(\[]*[A-Z0-9À-Þ])")
 _WORD = re.compile(r"\S+")
 
@@ -136,7 +83,7 @@ def heading_title(line: str) -> str:
 
 
 def cells(row: str) -> list[str]:
-    """Return the cells of a table row, stripped; a literal ``|`` is written ``\\|`` in a row."""
+    r"""Return the cells of a table row, stripped; a literal ``|`` is written ``\|`` in a row."""
     inner = row.strip().removeprefix("|").removesuffix("|")
     return [cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", inner)]
 
@@ -172,9 +119,7 @@ def _ends_sentence(text: str, start: int, stop: int) -> bool:
     """Tell whether the punctuation at ``stop`` ends the sentence that begins at ``start``."""
     if text[stop] != ".":
         return True
-    last = (
-        text[start:stop].rsplit(None, 1)[-1].lstrip("(\"'“‘") if text[start:stop].strip() else ""
-    )
+    last = text[start:stop].split()[-1].lstrip("(\"'“‘") if text[start:stop].strip() else ""
     is_initial = len(last) == 1 and last.isalpha() and last.isupper() and last not in "AVIW"
     is_number_of_list = last.isdigit() and text[start:stop].strip() == last
     return not (last.lower() in ABBREVIATIONS or is_initial or is_number_of_list)

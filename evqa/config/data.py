@@ -39,6 +39,8 @@ class WebConfig:
         1.0, gt=0, le=100, doc="polite rate per host, requests a second"
     )
     max_page_mib: float = number(10.0, gt=0, le=1024, doc="largest page accepted, MiB")
+    max_retries: int = number(3, ge=0, le=20, doc="times a page is asked for again, with backoff")
+    refresh: bool = setting(False, "ask again for pages in the cache, on condition of a change")
     allow_private_addresses: bool = setting(
         False, "fetch from loopback and private addresses too (intranets)"
     )
@@ -146,7 +148,7 @@ class QAConfig:
     category_keywords: dict[str, list[str]] = setting(
         {}, "words that speak for a category (offline generator)"
     )
-    max_pairs_per_chunk: int = number(6, ge=1, le=100, doc="pairs kept from one chunk")
+    max_pairs_per_chunk: int = number(16, ge=1, le=100, doc="pairs kept from one chunk")
     overlap_cosine: float = number(
         0.85, gt=0, le=1, doc="TF-IDF cosine at and above which a question is the benchmark's"
     )
@@ -160,6 +162,12 @@ class QAConfig:
     usd_per_million_completion_tokens: float | None = number(
         None, ge=0, doc="price of the model's output, US dollars"
     )
+    max_completion_tokens: int = number(
+        1500, ge=64, le=32_000, doc="longest answer asked of the API, tokens"
+    )
+    temperature: float = number(0.2, ge=0, le=2, doc="randomness of the API's answers")
+    request_timeout_s: float = number(120.0, gt=0, le=3600, doc="seconds to wait for the API")
+    max_retries: int = number(5, ge=0, le=20, doc="times a request is repeated, with backoff")
     max_concurrent_requests: int = number(8, ge=1, le=512, doc="requests in flight at once")
 
 

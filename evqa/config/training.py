@@ -129,7 +129,8 @@ class CallbacksConfig:
     )
     checkpoint_every_n_steps: int = number(50, ge=1, doc="steps between 'last' checkpoints")
     adapter_from: AdapterFrom = setting(
-        AdapterFrom.best, "checkpoint that the adapter is taken from: lowest validation loss, or last"
+        AdapterFrom.best,
+        "checkpoint that the adapter is taken from: lowest validation loss, or last",
     )
     log_every_n_steps: int = number(1, ge=1, doc="steps between logged metrics")
     num_sample_answers: int = number(3, ge=0, le=100, doc="answers logged and shown at the end")

@@ -4,14 +4,14 @@ import dataclasses
 import re
 import unicodedata
 
-from evqa.documents.layout import reflow, strip_edges
+from evqa.documents.layout import hyphenated_words, reflow, strip_edges
 from evqa.documents.pages import map_pages, page_texts, with_pages
 from evqa.records import Document
 from evqa.segmentation import LineKind, line_kind
 
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-# NFKC would glue these onto their neighbours: "4,000¹⁷" to "4,00017", "3½" to "31⁄2".
+# NFKC would glue these onto their neighbours: "4,000¹⁷" to "4,00017", "3½" to "31/2".
 _KEPT_BY_NFC = re.compile("[\u00b2\u00b3\u00b9\u2070-\u209c\u00bc-\u00be\u2150-\u215f…™℠ªº]+")
 _FOOTNOTE_SIGNS = re.compile(
     "(?<=[\\w.,;:!?”\"')])[\u00b9\u2070\u2074-\u2079\u00b2\u00b3]+(?!\\w)"
@@ -28,7 +28,9 @@ def clean_document(document: Document) -> Document:
     document = map_pages(document, clean_characters)
     if document.kind == "pdf":
         pages = strip_edges(page_texts(document))
-        document = with_pages(document, [unglue_footnotes(reflow(page)) for page in pages])
+        known = hyphenated_words("\n".join(pages))
+        pages = [unglue_footnotes(reflow(page, known)) for page in pages]
+        document = with_pages(document, pages)
     return map_pages(document, normalise_space)
 
 

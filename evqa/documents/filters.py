@@ -19,9 +19,10 @@ MIN_MEAN_WORD_LENGTH = 2.0
 MAX_CONTROL_SHARE = 0.02
 MIN_STOP_WORDS = 2
 _STRANGE = re.compile("[\x00-\x08\x0e-\x1f\ufffd\ue000-\uf8ff]")
-_STOP_WORDS = frozenset(
-    ["the", "be", "to", "of", "and", "that", "have", "with", "a", "in", "is", "for"]
-)
+_STOP_WORDS_TEXT = """
+the be to of and that have with a in is for
+"""
+_STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
 
 Reason = tuple[str, str]
 

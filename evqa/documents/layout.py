@@ -11,7 +11,7 @@ from evqa.segmentation import LineKind, line_kind
 
 EDGE_LINES = 3  # running heads and feet stand within so many lines of a page's edge
 MIN_REPEATED_SHARE = 0.4  # of the pages, for an edge line to be one of them
-MIN_PAGES_FOR_EDGES = 3
+MIN_PAGES_FOR_EDGES = 2
 # A line that reaches this share of the usual line length was broken by the margin.
 FULL_LINE_SHARE = 0.72
 _PAGE_NUMBER = re.compile(
@@ -59,8 +59,13 @@ def _without_edges(lines: list[str], repeated: set[str]) -> list[str]:
     ]
 
 
-def reflow(page: str) -> str:
-    """Return a page with its paragraphs on one line each, hyphens at line ends joined."""
+def reflow(page: str, hyphenated: frozenset[str] = frozenset()) -> str:
+    """Return a page with its paragraphs on one line each, hyphens at line ends joined.
+
+    Args:
+        page: Lines as printed.
+        hyphenated: Words that keep their hyphen: the document writes them so inside a line.
+    """
     lines = [line.strip() for line in page.split("\n")]
     usual = _usual_length(lines)
     blocks: list[str] = []
@@ -77,7 +82,7 @@ def reflow(page: str) -> str:
             _add_block(blocks, item, joined=bool(blocks) and blocks[-1].startswith("- "))
             last = line
         elif last and _goes_on(last, line, usual):
-            blocks[-1] = _joined(blocks[-1], line)
+            blocks[-1] = _joined(blocks[-1], line, hyphenated)
             last = line
         else:
             _add_block(blocks, line, joined=False)
@@ -110,10 +115,17 @@ def _goes_on(last: str, line: str, usual: int) -> bool:
     return is_full and (not _SENTENCE_END.search(last) or len(last) >= 0.85 * usual)
 
 
-def _joined(text: str, line: str) -> str:
-    """Join a broken line; a hyphen goes when both sides are lower-case letters."""
+def hyphenated_words(text: str) -> frozenset[str]:
+    """Return the lower-case words that a text writes with a hyphen inside a line."""
+    return frozenset(match.lower() for match in re.findall(r"\w+-\w+", text))
+
+
+def _joined(text: str, line: str, hyphenated: frozenset[str]) -> str:
+    """Join a broken line; a hyphen goes when it only broke a lower-case word."""
     if text.endswith(("-", "\u2010")) and len(text) > 1:
-        if text[-2].islower() and line[0].islower():
+        whole = re.findall(r"\w+.$", text)[-1:] + re.findall(r"^\w+", line)
+        is_own = "".join(whole).replace("\u2010", "-").lower() in hyphenated
+        if text[-2].islower() and line[0].islower() and not is_own:
             return text[:-1] + line
         return text + line
     return f"{text} {line}"

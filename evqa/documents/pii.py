@@ -25,7 +25,7 @@ MIN_PHONE_DIGITS = 7
 
 
 def scrub(text: str) -> str:
-    """Return text with personal data replaced by ``[email]``, ``[phone]``, ``[card]``, ``[iban]``."""
+    """Return text with personal data as ``[email]``, ``[phone]``, ``[card]`` or ``[iban]``."""
     text = EMAIL.sub("[email]", text)
     text = IBAN.sub(lambda match: "[iban]" if is_iban(match[0]) else match[0], text)
     text = CARD.sub(lambda match: "[card]" if is_card(match[0]) else match[0], text)

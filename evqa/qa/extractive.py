@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from evqa.config.data import QAConfig
 from evqa.qa.candidate import Candidate, Passage, to_pair
 from evqa.qa.categories import categorise
+from evqa.qa.grammar import Vocabulary
 from evqa.qa.heading_questions import heading_questions
+from evqa.qa.list_questions import list_questions
 from evqa.qa.sentence_questions import sentence_questions
 from evqa.qa.table_questions import table_questions
 from evqa.records import QAPair
@@ -19,8 +21,11 @@ QUESTION_WEIGHT, HEADING_WEIGHT, TITLE_WEIGHT = 3.0, 1.0, 1.0
 
 def generate_extractive(passages: Iterable[Passage], config: QAConfig) -> Iterator[QAPair]:
     """Yield candidate pairs of every passage in order, at most the configured number each."""
-    for passage in passages:
-        candidates = list(candidates_of(passage))
+    given = list(passages)
+    documents = {passage.document.id: passage.document for passage in given}
+    vocabulary = Vocabulary.of(" ".join(d.text for d in documents.values()))
+    for passage in given:
+        candidates = list(candidates_of(passage, vocabulary))
         for candidate in _chosen(candidates, config.max_pairs_per_chunk):
             yield to_pair(
                 passage,
@@ -30,11 +35,12 @@ def generate_extractive(passages: Iterable[Passage], config: QAConfig) -> Iterat
             )
 
 
-def candidates_of(passage: Passage) -> Iterator[Candidate]:
+def candidates_of(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candidate]:
     """Yield what the rules find in a passage: headings first, then sentences, then tables."""
     yield from heading_questions(passage)
-    yield from sentence_questions(passage)
-    yield from table_questions(passage)
+    yield from sentence_questions(passage, vocabulary)
+    yield from list_questions(passage, vocabulary)
+    yield from table_questions(passage, vocabulary)
 
 
 def _chosen(candidates: list[Candidate], limit: int) -> list[Candidate]:

@@ -1,16 +1,214 @@
-"""stub."""
+"""The little English grammar that asking questions needs: verbs, their forms, and pointing words.
+
+Verbs are those of technical prose; a sentence whose verb is not here gives no question, which
+costs a pair and never a wrong one.
+"""
 
 import re
+from dataclasses import dataclass
 
-_POINTS = re.compile(
-    r"\b(?:this|these|those|such|it|they|them|here|above|below|there)\b", re.IGNORECASE
+from evqa.qa.quantities import NUMBER_WORDS
+
+_REGULAR_TEXT = """
+accept account achieve act add adjust adopt affect agree allow amount answer appear apply
+approve arrive ask assume attach avoid balance begin benefit bill block bridge call carry cause
+change charge check claim close combine come communicate compare comply comprise confirm
+connect consider consist consume contain continue control convert cool correspond cost count
+cover create decide decline define deliver demand depend derive describe design detect
+determine develop differ disconnect discourage display divide double drain drop earn enable
+encourage end enforce ensure enter equal equip estimate exceed exclude exist expect explain
+extend fail fall fasten feed fill finish fit fix follow forbid force form found function gain
+generate get give govern grow handle happen heat help hold identify ignore impose improve
+include increase indicate inform insist install interrupt introduce invent invite involve
+isolate join keep lack last lead leave let levy lie limit list load lock lose lower maintain
+make manage mark match matter mean measure meet mention monitor move name need negotiate obtain
+occupy offer open operate oversee own pause pay perform permit place plan power predict
+prescribe present prevent produce prohibit promise protect prove provide publish pull push put
+raise range rate reach receive recognise recommend recover reduce refer register regulate
+release rely remain remove repeat replace report represent require reserve resist rest restrict
+result retain return reveal rise run save say see sell send separate serve set settle share
+show shrink signal specify spend stand start state stay stop store suffer suggest suit supply
+support switch take talk taper target tell terminate test tie top total track transfer transmit
+transport travel treat trigger trip turn use vary verify wait want warn waste watch weigh work
+write yield
+"""
+_REGULAR = _REGULAR_TEXT.split()
+_IRREGULAR_PAST = {
+    "began": "begin", "came": "come", "cost": "cost", "fell": "fall", "fed": "feed",
+    "forbade": "forbid", "got": "get", "gave": "give", "grew": "grow", "held": "hold",
+    "kept": "keep", "led": "lead", "left": "leave", "lost": "lose", "made": "make",
+    "meant": "mean", "met": "meet", "paid": "pay", "ran": "run", "rose": "rise", "said": "say",
+    "sold": "sell", "sent": "send", "set": "set", "spent": "spend", "stood": "stand",
+    "took": "take", "told": "tell", "wrote": "write", "chose": "choose", "became": "become",
+    "built": "build", "bought": "buy", "drew": "draw", "put": "put", "saw": "see",
+}  # fmt: skip
+_MORE = (
+    "notify",
+    "adapt",
+    "decrease",
+    "double",
+    "bind",
+    "hang",
+    "sit",
+    "solve",
+    "deduct",
+    "sign",
+    "become",
+    "build",
+    "buy",
+    "choose",
+    "draw",
+    "flow",
+    "induce",
+    "issue",
+    "specialise",
+    "sum",
 )
+BASES = frozenset([*_REGULAR, *_MORE])
+_VOWELS = "aeiou"
+_DOUBLING = frozenset(
+    {"drop", "fit", "stop", "trip", "top", "tap", "permit", "admit", "ship", "refer"}
+)
+
+BE = {"is": "is", "are": "are", "was": "was", "were": "were"}
+MODALS = frozenset({"can", "must", "may", "should", "will", "could", "might", "would"})
+
+# A subject or a question with one of these points at something outside itself.
+POINTING = re.compile(
+    r"\b(?:this|these|those|such|it|its|itself|they|them|their|theirs|here|above|below|he|she|his|"
+    r"her|we|our|us|i|my|me|the (?:same|latter|former|rest|reverse|opposite|others?|idea|figures?|"
+    r"numbers?|answers?|reasons?|results?|sum|rule|difference|case|trick|point is)|another|"
+    r"the other|both|neither|thus|hence|so far|likewise|then|too|also|instead|otherwise|however|"
+    r"therefore|meanwhile|again|nobody|nothing|somebody|everybody|anybody|one of them|"
+    r"the first one|that (?:way|is why|limit|rule|price|figure|sum|year|car|number|case|time))\b",
+    re.IGNORECASE,
+)
+_BAD_START = re.compile(
+    r"^(?:it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|"
+    r"when|where|why|how|if|"
+    r"because|although|though|while|since|as|after|before|until|unless|once|whether|and|or|but|so|"
+    r"not|only|even|just|yes|no|nor|both|others?|some|many|few|most of them|one|two|three|four|"
+    r"five|six|outside|inside|within|through|across|among|above|below|except|besides|unlike|like|"
+    r"the (?:one|ones|two|three|next|other|second|third|last)(?! of)|in|at|on|for|from|to|"
+    r"by|with|without|under|over|during|behind|beside|between|of|here|now|then|also|still|later|"
+    r"today|thereafter|afterwards|finally|usually|often|never|always|take|put|turn|ask|look|count|"
+    r"measure|press|record|choose|check|compare|note|suppose|imagine|think|remember|keep)\b",
+    re.IGNORECASE,
+)
+_DETERMINERS_TEXT = """
+a an the each every most all any no some many few several older newer modern public private
+typical ordinary
+"""
+_DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
+MAX_SUBJECT_WORDS = 14
+
+
+def third_person(base: str) -> str:
+    """Return the form for he, she and it: needs, carries, passes."""
+    if base.endswith(("s", "x", "z", "ch", "sh", "o")):
+        return f"{base}es"
+    if base.endswith("y") and base[-2] not in _VOWELS:
+        return f"{base[:-1]}ies"
+    return f"{base}s"
+
+
+def regular_past(base: str) -> str:
+    """Return the regular past form: needed, carried, dropped, used."""
+    if base.endswith("e"):
+        return f"{base}d"
+    if base.endswith("y") and base[-2] not in _VOWELS:
+        return f"{base[:-1]}ied"
+    return f"{base}{base[-1]}ed" if base in _DOUBLING else f"{base}ed"
+
+
+THIRD = {third_person(base): base for base in BASES}
+PAST = {regular_past(base): base for base in _REGULAR} | _IRREGULAR_PAST
 
 
 def is_self_contained(question: str) -> bool:
     """Tell whether a question can be understood without what stands before it."""
-    return (
-        not _POINTS.search(question)
-        and not question.lower().startswith("and ")
-        and len(question.split()) >= 4
+    words = question.split()
+    is_fragment = words[0].lower() in ("and", "or", "but", "so") or len(words) < 4
+    return not is_fragment and not POINTING.search(question)
+
+
+def is_subject(text: str) -> bool:
+    """Tell whether words can be the subject of a question that stands alone."""
+    words = text.split()
+    if not words or len(words) > MAX_SUBJECT_WORDS or "," in text or ":" in text or "(" in text:
+        return False
+    if _BAD_START.match(text) or POINTING.search(text) or words[-1].lower() in _DETERMINERS:
+        return False
+    # "The box", "The standard": which one was said before, and a question cannot know.
+    is_vague = words[0].lower() == "the" and len(words) == 2 and words[1].islower()
+    return not is_vague and len(text) > 2
+
+
+def is_plural(subject: str) -> bool:
+    """Tell whether a subject takes a plural verb, judged by its head noun."""
+    head = re.split(r" (?:of|in|on|with|for|at|from|to|that|which|who|under|between) ", subject)[0]
+    last = head.split()[-1].lower()
+    if " and " in head:
+        return True
+    if head.split()[0].lower() in ("a", "an", "each", "every"):
+        return False
+    return last.endswith("s") and not last.endswith(("ss", "us", "is", "ics"))
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """How a corpus writes its words: what it writes in lower case, and what are names."""
+
+    lower: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, text: str) -> "Vocabulary":
+        """Return the vocabulary of a text; a capital inside a sentence marks a name."""
+        lower = frozenset(re.findall(r"(?<![\w-])[a-z]+(?![\w])", text))
+        names = frozenset(re.findall(r"(?<=[a-z,;] )[A-Z][a-z]+", text))
+        return cls(lower, names)
+
+    def is_ordinary(self, word: str) -> bool:
+        """Tell whether a capitalised word is only the first of its sentence."""
+        plain = re.split(r"[-,’']", word)[0].lower()
+        if plain in self.lower or plain in NUMBER_WORDS or plain.endswith("ing"):
+            return True
+        return plain.capitalize() not in self.names and bool(_ORDINARY_END.search(plain))
+
+
+_ORDINARY_END = re.compile(r"(?:s|al|ic|ive|ent|ant|ary|ous|ed|er|est|ly|tion)$")
+
+
+def lower_first(text: str, vocabulary: Vocabulary) -> str:
+    """Return a subject as it is written inside a sentence."""
+    words = text.split()
+    first, following = words[0], words[1] if len(words) > 1 else "x"
+    if first.lower() in _DETERMINERS:
+        return text[0].lower() + text[1:]
+    if first[1:] != first[1:].lower() or any(map(str.isdigit, first)):
+        return text
+    # "Type 2", "Mode 3", "Plug & Charge" are names made of ordinary words.
+    is_name = (following[0].isdigit() and not first.endswith("ing")) or following == "&"
+    return text if is_name or not vocabulary.is_ordinary(first) else text[0].lower() + text[1:]
+
+
+def with_article(noun: str) -> str:
+    """Return a noun with "a" or "an" before it, by its sound."""
+    is_spelled = re.match(r"[AEFHILMNORSX](?:[A-Z]|\b)", noun)
+    is_vowel = re.match(r"[aeio]|u(?!ni|se|til|k\b)|8|1[18]\b", noun) or noun.lower().startswith(
+        "hour"
     )
+    return f"{'an' if is_spelled or is_vowel else 'a'} {noun}"
+
+
+_OUTSIDE = re.compile(
+    r"\b(?:this|these|those|such|another|the same|the other|here|above|below|the latter|"
+    r"the former|likewise|so|it|they)\b",
+    re.IGNORECASE,
+)
+
+
+def points_outside(text: str) -> bool:
+    """Tell whether the words of an answer need what stands before them."""
+    return bool(_OUTSIDE.search(text))

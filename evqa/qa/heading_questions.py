@@ -1,14 +1,29 @@
 """Questions that a document asks itself: a heading with a question mark, answered below it."""
 
+import re
 from collections.abc import Iterator
 
 from evqa.qa.candidate import Candidate, Passage
 from evqa.qa.grammar import is_self_contained
-from evqa.segmentation import LineKind, heading_title, lines, num_words, sentence_spans
+from evqa.segmentation import (
+    Line,
+    LineKind,
+    heading_level,
+    heading_title,
+    lines,
+    num_words,
+    sentence_spans,
+)
 
 # Sentences are taken into the answer until it has so many words.
+_ASKS = re.compile(
+    r"(?:(?:at|for|since|from|by|in|on|with|my) )?(?:what|which|who|whom|whose|where|when|why|how|"
+    r"do|does|did|is|are|was|were|can|could|may|must|should|will|would|has|have|post|car)\b",
+    re.IGNORECASE,
+)
 ENOUGH_WORDS = 14
 MAX_SENTENCES = 3
+MIN_LEVEL = 2  # the title of a document may ask, but its first line seldom answers
 
 
 def heading_questions(passage: Passage) -> Iterator[Candidate]:
@@ -19,7 +34,9 @@ def heading_questions(passage: Passage) -> Iterator[Candidate]:
         if heading.kind is not LineKind.heading or not title.endswith("?") or body is None:
             continue
         question = _without_label(title)
-        if body.kind is not LineKind.prose or not is_self_contained(question):
+        if heading_level(heading.text) < MIN_LEVEL or body.kind is not LineKind.prose:
+            continue
+        if not _ASKS.match(question) or not is_self_contained(question):
             continue
         end = body.start + _answer_end(body.text)
         yield Candidate(
@@ -31,8 +48,9 @@ def heading_questions(passage: Passage) -> Iterator[Candidate]:
         )
 
 
-def _next_filled(found: list) -> list:  # type: ignore[type-arg]
-    following = []
+def _next_filled(found: list[Line]) -> list[Line | None]:
+    """Return, for each line, the first line after it that is not blank."""
+    following: list[Line | None] = []
     after = None
     for line in reversed(found):
         following.append(after)

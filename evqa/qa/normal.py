@@ -4,64 +4,12 @@ import re
 
 _KEPT = re.compile(r"\d+(?:[.,]\d+)*|\w+|[%€$£]")
 _SUFFIXES = (("ies", "y"), ("sses", "ss"), ("s", ""), ("ing", ""), ("ed", ""))
-STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "to",
-        "in",
-        "on",
-        "at",
-        "for",
-        "by",
-        "with",
-        "and",
-        "or",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "do",
-        "does",
-        "did",
-        "has",
-        "have",
-        "had",
-        "it",
-        "its",
-        "this",
-        "that",
-        "which",
-        "what",
-        "who",
-        "when",
-        "where",
-        "how",
-        "why",
-        "can",
-        "could",
-        "will",
-        "would",
-        "should",
-        "may",
-        "might",
-        "must",
-        "you",
-        "your",
-        "i",
-        "my",
-        "we",
-        "our",
-        "there",
-        "as",
-        "from",
-        "than",
-    ]
-)
+_STOP_WORDS_TEXT = """
+a an the of to in on at for by with and or is are was were be been do does did has have had it
+its this that which what who when where how why can could will would should may might must you
+your i my we our there as from than
+"""
+STOP_WORDS = frozenset(_STOP_WORDS_TEXT.split())
 
 
 def words(text: str) -> list[str]:

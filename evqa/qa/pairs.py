@@ -34,12 +34,19 @@ def passages_of(documents: Sequence[Document], chunks: Iterable[Chunk]) -> list[
     ]
 
 
-def generate_pairs(passages: Sequence[Passage], config: QAConfig, cache_dir: Path) -> list[QAPair]:
-    """Return what the configured generator makes of the passages, not yet validated."""
+def generate_pairs(
+    passages: Sequence[Passage], config: QAConfig, cache_dir: Path, ledger: Ledger
+) -> list[QAPair]:
+    """Return what the configured generator makes of the passages, not yet validated.
+
+    Raises:
+        GateError: when the budget is spent.
+        OutsideError: when the API fails.
+    """
     if config.generator is PairGenerator.together:
         from evqa.qa.generate import generate_together
 
-        return generate_together(passages, config, cache_dir)
+        return generate_together(passages, config, cache_dir, ledger)
     return list(generate_extractive(passages, config))
 
 

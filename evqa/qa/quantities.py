@@ -1,5 +1,6 @@
 """Numbers with their units, spelled one way: "7.4 kW", "7.4kW" and "7.4 kilowatts" are equal."""
 
+import itertools
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -57,33 +58,12 @@ _BY_SPELLING = {
     for unit, spellings in UNITS.items()
     for spelling in spellings.split()
 }
-NUMBER_WORDS = {
-    word: str(value)
-    for value, word in enumerate(
-        [
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-        ],
-        start=2,
-    )
-} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "ninety": "90", "hundred": "100"}
+_COUNTED = (
+    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen twenty"
+)
+_TENS = {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "ninety": "90"}
+NUMBER_WORDS = {word: str(n) for n, word in enumerate(_COUNTED.split(), start=2)} | _TENS
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _SPELLED_UNITS = "|".join(
     sorted((re.escape(s) for u in UNITS.values() for s in u.split()), key=len, reverse=True)
@@ -132,7 +112,7 @@ def quantities(text: str) -> set[Quantity]:
     """
     found = mentions(text)
     stated = {mention.quantity for mention in found}
-    for left, right in reversed(list(zip(found, found[1:], strict=False))):
+    for left, right in reversed(list(itertools.pairwise(found))):
         between = text[left.end : right.start]
         if not left.quantity.unit and _SHARED_UNIT.fullmatch(between):
             units = {q.unit for q in stated if q.value == right.quantity.value}

@@ -71,7 +71,7 @@ def _checked(where: str, line: str) -> dict[str, Any]:
     if row["difficulty"] not in DIFFICULTIES:
         allowed = ", ".join(DIFFICULTIES)
         raise UserError(f"{where}: difficulty {row['difficulty']!r}; allowed: {allowed}")
-    return row
+    return dict(row)
 
 
 def _pairs_of(

@@ -6,54 +6,16 @@ from typing import Any
 from evqa.segmentation import table_row
 
 HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
-SKIPPED = frozenset(
-    [
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "nav",
-        "aside",
-        "form",
-        "button",
-        "select",
-        "svg",
-        "iframe",
-        "head-meta",
-    ]
-)
+_SKIPPED_TEXT = """
+script style noscript template nav aside form button select svg iframe head-meta
+"""
+SKIPPED = frozenset(_SKIPPED_TEXT.split())
 CODE = frozenset({"pre"})
-BLOCKS = frozenset(
-    [
-        "p",
-        "div",
-        "section",
-        "article",
-        "main",
-        "body",
-        "blockquote",
-        "quote",
-        "figure",
-        "figcaption",
-        "details",
-        "summary",
-        "header",
-        "footer",
-        "address",
-        "dl",
-        "dt",
-        "dd",
-        "ul",
-        "ol",
-        "list",
-        "center",
-        "fieldset",
-        "hr",
-        "graphic",
-        "tbody",
-        "thead",
-    ]
-)
+_BLOCKS_TEXT = """
+p div section article main body blockquote quote figure figcaption details summary header
+footer address dl dt dd ul ol list center fieldset hr graphic tbody thead
+"""
+BLOCKS = frozenset(_BLOCKS_TEXT.split())
 # Permalink signs that documentation generators hang on their headings.
 PERMALINKS = "¶§#\uf0c1🔗"
 

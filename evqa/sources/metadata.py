@@ -13,6 +13,7 @@ from evqa.sources.markup import PERMALINKS, inline_text, squeeze
 
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 _SEPARATORS = re.compile(r"\s+[|–—·»:-]\s+")
+_SITE_WORD = re.compile(r"\b(?:docs?|documentation|blog)\b", re.IGNORECASE)
 _NOT_A_PERSON = re.compile(
     r"https?:|@|\d|^(by|admin|anonymous|unknown|about|share|posted|edition)\b", re.I
 )
@@ -44,9 +45,8 @@ def _without_site(title: str, site: str) -> str:
     if len(parts) < 2:
         return title
     last = parts[-1]
-    if last.casefold() == site.casefold() or re.search(
-        r"\b(docs?|documentation|blog)\b", last, re.I
-    ):
+    is_site = last.casefold() == site.casefold() or _SITE_WORD.search(last)
+    if is_site:
         return title[: title.rindex(last)].rstrip(" |–—·»:-")
     return title
 

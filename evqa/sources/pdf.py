@@ -24,6 +24,7 @@ HEADING_SCALE = 1.12  # a heading is set this much larger than the body
 MAX_HEADING_WORDS = 16
 SAME_LINE_POINTS = 1.0
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
+_NO_DATE = "20000101000000"  # what reproducible builds write instead of the time
 _PDF_DATE = re.compile(r"D?:?(\d{4})(\d{2})?(\d{2})?")
 
 
@@ -187,7 +188,7 @@ def _metadata(reader: Any, pages: list[list[Stretch]]) -> dict[str, Any]:
     stated = {key: str(info.get(f"/{key}") or "") for key in ("Title", "Author", "CreationDate")}
     first = "".join(stretch.text for page in pages[:2] + pages[-1:] for stretch in page)
     authors = [tidy(name) for name in re.split(r";|,| and ", stated["Author"])]
-    date = _PDF_DATE.match(stated["CreationDate"])
+    date = None if _NO_DATE in stated["CreationDate"] else _PDF_DATE.match(stated["CreationDate"])
     rights = " ".join(str(value) for value in info.values()) + _xmp(reader)
     language = str(reader.root_object.get("/Lang") or "")[:2].lower()
     return {

@@ -53,11 +53,8 @@ def _plain(text: str) -> str:
 
 def _read_markdown(text: str) -> Content:
     match = _FRONT_MATTER.match(text)
-    stated = (
-        {key.lower(): value.strip("\"'") for key, value in _FIELD.findall(match[1])}
-        if match
-        else {}
-    )
+    fields = _FIELD.findall(match[1]) if match else []
+    stated = {key.lower(): value.strip("\"'") for key, value in fields}
     body = markdown_text(text[match.end() :] if match else text)
     heading = next((found[2] for found in map(HEADING.match, body.split("\n")) if found), "")
     return Content(

@@ -23,19 +23,10 @@ from evqa.sources.raw import Content, UnreadableError
 
 # Neither extractor is believed when it covers less than this of a declared <main> or <article>.
 ENOUGH_COVERAGE = 0.6
-_OUTSIDE = [
-    "nav",
-    "aside",
-    "footer",
-    "header",
-    "script",
-    "style",
-    "noscript",
-    "template",
-    "form",
-    "button",
-    "select",
-]
+_OUTSIDE_TEXT = """
+nav aside footer header script style noscript template form button select
+"""
+_OUTSIDE = _OUTSIDE_TEXT.split()
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?([\w-]+)""", re.IGNORECASE)
 
 

@@ -16,7 +16,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from evqa.config.jobs import TrainConfig
-from evqa.config.training import AdapterFrom, Precision
+from evqa.config.training import AdapterFrom, Precision, TrainerConfig
 from evqa.data.datamodule import QADataModule
 from evqa.data.dataset import Samples
 from evqa.files import atomic_folder
@@ -105,9 +105,10 @@ def fit(
         UserError: the loss became NaN.
     """
     if config.memory.gradient_checkpointing:
-        model.get_base_model().gradient_checkpointing_enable({"use_reentrant": False})
+        model.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
-    module = QLoRAModule(model, config.optimizer, config.lr_scheduler)
+    num_steps = count_steps(config.trainer, samples.num_train)
+    module = QLoRAModule(model, config.optimizer, config.lr_scheduler, num_steps)
     has_validation = len(samples.validation) > 0
     recorder = FlightRecorder(folder / "steps.jsonl", tracker, config.callbacks.log_every_n_steps)
     trainer = build_trainer(
@@ -133,6 +134,12 @@ def fit(
         seconds=time.perf_counter() - started,
         peak_memory_gib=recorder.peak_gib,
     )
+
+
+def count_steps(trainer: TrainerConfig, num_samples: int) -> int:
+    """Return the optimiser steps of a whole run."""
+    steps = trainer.num_epochs * -(-num_samples // trainer.effective_batch_size)
+    return min(steps, trainer.max_steps) if trainer.max_steps > 0 else steps
 
 
 def _best_loss(trainer: lightning.Trainer, last: torch.Tensor | None) -> float | None:

@@ -25,7 +25,12 @@ def pair(number=0, *, split="train", answer="At 7.4 kW."):
 
 
 def test_splits_and_counts(tokenizer):
-    pairs = [pair(0), pair(1, split="validation"), pair(2, split="test"), pair(3, split="held_out")]
+    pairs = [
+        pair(0),
+        pair(1, split="validation"),
+        pair(2, split="test"),
+        pair(3, split="held_out"),
+    ]
     ledger = Ledger()
     samples = build_samples(pairs, tokenizer, 128, ledger)
     assert samples.train["id"] == ["p0"]

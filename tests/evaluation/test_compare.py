@@ -24,7 +24,9 @@ def test_a_clear_difference_excludes_zero():
 def test_the_seed_decides():
     values = np.random.default_rng(0).random(30).tolist()
     clusters = [str(n % 7) for n in range(30)]
-    assert bootstrap_mean(values, clusters, **SETTINGS) == bootstrap_mean(values, clusters, **SETTINGS)
+    assert bootstrap_mean(values, clusters, **SETTINGS) == bootstrap_mean(
+        values, clusters, **SETTINGS
+    )
     other = bootstrap_mean(values, clusters, **{**SETTINGS, "seed": 1})
     assert other != bootstrap_mean(values, clusters, **SETTINGS)
 
@@ -45,6 +47,8 @@ def test_coverage_under_the_null():
     outside = 0
     for trial in range(200):
         values = np.repeat(rng.normal(size=40), 5) + rng.normal(size=200)
-        made = bootstrap_mean(values.tolist(), clusters, confidence=0.95, num_samples=300, seed=trial)
+        made = bootstrap_mean(
+            values.tolist(), clusters, confidence=0.95, num_samples=300, seed=trial
+        )
         outside += made.excludes_zero
     assert outside <= 22

@@ -26,23 +26,60 @@ def check(done):
 def test_under_a_script_beside_evaluate_py(tmp_path):
     script = ROOT / "train.py"
     probe = f"import sys; sys.path.insert(0, {str(script.parent)!r}); sys.argv = ['train.py']\n"
-    check(subprocess.run([sys.executable, "-c", probe + PROBE], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False))
+    check(
+        subprocess.run(
+            [sys.executable, "-c", probe + PROBE],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    )
 
 
 def test_when_our_script_was_imported_first():
     probe = "import sys; sys.path.insert(0, '.'); import evaluate\n"
-    check(subprocess.run([sys.executable, "-c", probe + PROBE], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False))
+    check(
+        subprocess.run(
+            [sys.executable, "-c", probe + PROBE],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    )
 
 
 def test_under_python_m():
     probe = "import runpy, sys; sys.path.insert(0, '')\n"
-    check(subprocess.run([sys.executable, "-c", probe + PROBE], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False))
+    check(
+        subprocess.run(
+            [sys.executable, "-c", probe + PROBE],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    )
 
 
 def test_under_evaluate_py_itself(tmp_path):
     """The script is __main__ there, and its folder comes first on the path."""
     (tmp_path / "evaluate.py").write_text(PROBE)
-    check(subprocess.run([sys.executable, str(tmp_path / "evaluate.py")], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False, env={"PYTHONPATH": str(ROOT), "PATH": ""}))
+    check(
+        subprocess.run(
+            [sys.executable, str(tmp_path / "evaluate.py")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        )
+    )
 
 
 def test_under_pytest():

@@ -11,7 +11,30 @@ from rouge_score.rouge_scorer import RougeScorer
 from evqa.evaluation.metrics import METRICS, exact_match, score, squad_tokens, token_f1
 from evqa.records import Question
 
-WORDS = "the a charger charges at 7.4 kW 11 kW Type 2 CCS plug ½ Ω € naïve 電気 . , ! ?".split()
+WORDS = [
+    "the",
+    "a",
+    "charger",
+    "charges",
+    "at",
+    "7.4",
+    "kW",
+    "11",
+    "kW",
+    "Type",
+    "2",
+    "CCS",
+    "plug",
+    "½",
+    "Ω",
+    "€",
+    "naïve",
+    "電気",
+    ".",
+    ",",
+    "!",
+    "?",
+]
 
 
 def question(number, answer, **values):
@@ -38,7 +61,10 @@ def test_corpus_scores_equal_the_libraries(seed):
     predictions = random_texts(rng, 8)
     questions = [question(n, answer) for n, answer in enumerate(references)]
     ours = score(questions, predictions, "0" * 64).corpus
-    assert ours["bleu"] == sacrebleu.BLEU(effective_order=True).corpus_score(predictions, [references]).score
+    assert (
+        ours["bleu"]
+        == sacrebleu.BLEU(effective_order=True).corpus_score(predictions, [references]).score
+    )
     assert ours["chrf"] == sacrebleu.corpus_chrf(predictions, [references]).score
     assert ours["chrf_pp"] == sacrebleu.corpus_chrf(predictions, [references], word_order=2).score
     assert ours["ter"] == sacrebleu.corpus_ter(predictions, [references]).score
@@ -55,7 +81,9 @@ def test_every_metric_has_value_rows_and_signature():
     for part in (made.corpus, made.per_question, made.signatures):
         assert tuple(part) == METRICS or set(part) == set(METRICS)
     assert all(len(rows) == 2 for rows in made.per_question.values())
-    assert all("n:2" in text and "benchmark:ffffffffffff" in text for text in made.signatures.values())
+    assert all(
+        "n:2" in text and "benchmark:ffffffffffff" in text for text in made.signatures.values()
+    )
     assert "version:" in made.signatures["bleu"]
 
 

@@ -30,7 +30,9 @@ def plan_of(*words):
 @pytest.mark.parametrize(("double", "bits"), [(True, 4.127), (False, 4.5)])
 def test_nf4_bits_a_weight(double, bits):
     """4.126953 bits a weight were measured on real tensors (bitsandbytes 0.50.2)."""
-    assert nf4_bytes(64 * 256 * 100, double) * 8 / (64 * 256 * 100) == pytest.approx(bits, abs=1e-3)
+    assert nf4_bytes(64 * 256 * 100, double) * 8 / (64 * 256 * 100) == pytest.approx(
+        bits, abs=1e-3
+    )
 
 
 def test_weights_equal_the_real_tensors(tiny_base, tiny_config):

@@ -1,0 +1,227 @@
+"""Find subject, verb and the rest in a sentence, where that is plain; else give nothing."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evqa.qa.grammar import (
+    BASES,
+    BE,
+    MODALS,
+    PAST,
+    THIRD,
+    Vocabulary,
+    is_plural,
+    is_subject,
+    lower_first,
+)
+
+_LEAD = re.compile(
+    r"(?P<lead>(?:In|At|On|For|With|Since|Under|During|From|By|Between|Before|After|Without|Until|"
+    r"Outside|Inside|Within|Over|Behind|Through|Throughout|Across|Among) "
+    r"[^,;:]{2,70}), (?P<rest>\S.*)$"
+)
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_DATED_LEAD = re.compile(
+    r"(?P<lead>(?:In|By|Since|On|At|From|Until) (?:the (?:end|start|beginning) of |"
+    rf"(?:\d{{1,2}} )?(?:{_MONTHS}) )?(?:19|20)\d\d|(?:At|On) \d[\d.,]* ?(?:V|kW|A|%)|"
+    r"In (?:Mode|Case|Level) \w+|(?:In|On|For) [A-Z][\w-]+|On the \w+ (?:network|side)|"
+    r"On (?:one|three|two) phases?) (?P<rest>(?:a|an|the|each|every|[A-Z0-9]|there)\b.*)$"
+)
+_CONNECTIVE = re.compile(
+    r"^(?:so|but|and|yet|also|thus|therefore|however|moreover|in practice|in short|as a rule|"
+    r"as a result|in other words|that is why|of course|for example|on average),? (?=\S)",
+    re.IGNORECASE,
+)
+_CHANGING_TEXT = "never not hardly seldom rarely also still then even therefore thus now"
+_JOINTS = re.compile(r"; (?:and |but |yet )?|, (?:and|but|while|whereas|yet|so) |: ")
+# Adverbs that a question cannot leave out, or that point at the sentence before.
+_CHANGING = frozenset(_CHANGING_TEXT.split())
+_PHRASAL = re.compile(
+    r"(?P<particles>up to|out at|down to|in at|at|to|of|for|from|on) "
+    r"(?=(?:about |around |at least |at most |only |almost |nearly |just |over )?[€$£]?\d)"
+)
+_HAVE = {"has": "does", "have": "do", "had": "did"}
+_RELATIVE = frozenset({"that", "which", "who", "whose", "where", "when", "whatever"})
+_NEVER_TEXT = "a an the of to in on at for with by from and or as per than its their his her this"
+_NEVER_BEFORE_VERB = frozenset(_NEVER_TEXT.split())
+_ADVERBS_TEXT = """
+also only usually often always never now still already therefore typically normally thus
+commonly generally rarely seldom simply hardly almost mostly then even not
+"""
+_ADVERBS = frozenset(_ADVERBS_TEXT.split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clause:
+    """A plain statement.
+
+    Attributes:
+        text: The clause as it stands, without its full stop.
+        lead: What stands before the subject ("in Britain"), for the end of the question.
+        subject: As it is written inside a sentence.
+        auxiliary: What a question begins with after its question word: does, is, must…
+        verb: The base form after the auxiliary; empty for forms of be.
+        rest: What follows the verb.
+    """
+
+    text: str
+    lead: str
+    subject: str
+    auxiliary: str
+    verb: str
+    rest: str
+
+    @property
+    def is_past(self) -> bool:
+        """Whether it tells of the past."""
+        return self.auxiliary in ("did", "was", "were")
+
+
+def clauses(sentence: str, vocabulary: Vocabulary) -> Iterator[Clause]:
+    """Yield the plain statements of a sentence: the whole, or its coordinated parts."""
+    body = sentence.strip().rstrip(".!")
+    for part in _parts(body):
+        found = parse_clause(part, vocabulary)
+        if found is not None:
+            yield found
+
+
+def _parts(body: str) -> list[str]:
+    """Return the coordinated parts of a sentence, each with what belongs to it."""
+    pieces = [piece for piece in _JOINTS.split(body) if piece]
+    joints = [*_JOINTS.findall(body), ""]
+    parts: list[str] = []
+    current = ""
+    for piece, joint in zip(pieces, joints, strict=False):
+        current += piece
+        following = pieces[pieces.index(piece) + 1] if joint else ""
+        if joint and not _begins_clause(following):
+            current += joint
+            continue
+        parts.append(current)
+        current = ""
+    return parts
+
+
+def _begins_clause(text: str) -> bool:
+    """Tell whether words begin a clause of their own, with its subject, known or a pronoun."""
+    if re.match(r"(?:it|they|there|this|that|these|he|she|we|you|nobody|nothing)\b", text, re.I):
+        return True
+    return parse_clause(text[:1].upper() + text[1:], Vocabulary()) is not None
+
+
+def parse_clause(text: str, vocabulary: Vocabulary) -> Clause | None:
+    """Return the clause that a text is, or null when its form is not plain."""
+    text = text.strip()
+    body = _CONNECTIVE.sub("", text)
+    body = body[:1].upper() + body[1:]
+    lead, body = _split_lead(body)
+    words = body.split()
+    position = _verb_position(words)
+    if position is None:
+        return None
+    subject = " ".join(words[:position])
+    while words[position - 1].lower() in _ADVERBS and position > 1:
+        position -= 1
+        subject = " ".join(words[:position])
+    if not is_subject(subject):
+        return None
+    return _with_verb(text, lead, lower_first(subject, vocabulary), words[position:])
+
+
+def _split_lead(body: str) -> tuple[str, str]:
+    """Return what leads a clause ("in Britain"), and the clause from its subject on."""
+    for pattern in (_DATED_LEAD, _LEAD):
+        match = pattern.match(body)
+        if match and _verb_position(match["lead"].split()) is None:
+            lead, rest = match["lead"], match["rest"]
+            return lead[0].lower() + lead[1:], rest[:1].upper() + rest[1:]
+    return "", body
+
+
+def _verb_position(words: list[str]) -> int | None:
+    """Return where the finite verb of the main clause stands."""
+    in_relative = False
+    participle = None
+    for position, word in enumerate(words):
+        if position == 0:
+            continue
+        plain = word.strip(",").lower()
+        if plain in _RELATIVE:
+            in_relative = True
+            continue
+        if in_relative and plain in BASES and words[position - 1].lower() in _RELATIVE:
+            in_relative = False
+            continue
+        if not _is_finite(words, position):
+            if participle is None and plain in PAST and not in_relative:
+                participle = position
+            continue
+        if in_relative:
+            in_relative = False
+            continue
+        if participle is not None and _ends_clause(words[participle:position]):
+            return participle
+        return position
+    return participle
+
+
+def _ends_clause(words: list[str]) -> bool:
+    return any(word.endswith((",", ";", ":")) or word in ("and", "because") for word in words)
+
+
+def _is_finite(words: list[str], position: int) -> bool:
+    """Tell whether a word is a form of be or have, a modal, or a verb that fits its noun."""
+    plain = words[position].lower()
+    before = words[position - 1].lower()
+    if plain in BE or plain in MODALS or plain in ("has", "have", "had"):
+        return True
+    if before in _NEVER_BEFORE_VERB or words[position].endswith((",", ";")):
+        return False
+    after = words[position + 1].lower() if position + 1 < len(words) else ""
+    if after in BE or after in MODALS or after in ("has", "have"):
+        return False
+    if plain in THIRD:
+        return not is_plural(" ".join(words[:position])) or before in _ADVERBS
+    return plain in BASES and plain not in _ADVERBS and is_plural(" ".join(words[:position]))
+
+
+def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause | None:
+    skipped = [word for word in words[:3] if word.lower() in _ADVERBS]
+    kept = [word for word in words if word not in skipped]
+    if not kept or any(word.lower() in _CHANGING for word in skipped):
+        return None
+    verb, rest = kept[0].lower(), " ".join(kept[1:])
+    auxiliary, base = _question_form(verb, subject)
+    if auxiliary == "modal":
+        if len(kept) < 2:
+            return None
+        auxiliary, base, rest = verb, kept[1].lower(), " ".join(kept[2:])
+    if base == "have" and _is_perfect(rest):
+        return None
+    match = _PHRASAL.match(rest) if base else None
+    if match and (match["particles"] != "up to" or base in ("add", "go", "come")):
+        base, rest = f"{base} {match['particles']}", rest[match.end() :]
+    return Clause(text=text, lead=lead, subject=subject, auxiliary=auxiliary, verb=base, rest=rest)
+
+
+def _is_perfect(rest: str) -> bool:
+    """Tell whether a form of have is only the auxiliary of another verb."""
+    first = rest.split()[0].lower() if rest else "been"
+    return first in PAST or first in ("been", "had", "to", "until", "never", "not", "yet")
+
+
+def _question_form(verb: str, subject: str) -> tuple[str, str]:
+    """Return the auxiliary of a question, and the base form of the verb after it."""
+    if verb in BE:
+        return verb, ""
+    if verb in MODALS:
+        return "modal", verb
+    if verb in _HAVE:
+        return _HAVE[verb], "have"
+    if verb in THIRD and not is_plural(subject):
+        return "does", THIRD[verb]
+    is_amount = subject[0].isdigit() or subject[0] in "€$£"
+    is_present = verb in BASES and (is_plural(subject) or is_amount)
+    return ("do", verb) if is_present else ("did", PAST.get(verb, verb))

@@ -1,0 +1,213 @@
+"""Questions for a number: how much power, how long, how many pins, what share, when."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from evqa.qa.clauses import Clause
+from evqa.qa.quantities import Mention, mentions
+
+# Unit → the ways to ask for an amount of it, before "does S deliver".
+ASKS = {
+    "kw": ("How much power", "How many kilowatts"),
+    "mw": ("How much power",),
+    "w": ("How much power", "How many watts"),
+    "kwh": ("How much energy", "How many kilowatt-hours"),
+    "mwh": ("How much energy",),
+    "a": ("How much current", "How many amps"),
+    "ma": ("How much current", "How many milliamperes"),
+    "v": ("How many volts", "What voltage"),
+    "km": ("How many kilometres",),
+    "mile": ("How many miles",),
+    "m": ("How many metres",),
+    "min": ("How many minutes",),
+    "s": ("How many seconds",),
+    "h": ("How many hours",),
+    "day": ("How many days",),
+    "week": ("How many weeks",),
+    "month": ("How many months",),
+    "year": ("How many years",),
+    "mm2": ("What cross-section",),
+    "mm": ("How many millimetres",),
+    "c": ("What temperature",),
+    "kva": ("How many kVA",),
+    "khz": ("What frequency",),
+    "hz": ("What frequency",),
+    "ohm": ("What resistance", "How many ohms"),
+}
+TIME_UNITS = frozenset({"s", "min", "h", "day", "week", "month", "year"})
+MONEY_UNITS = frozenset({"eur", "usd", "gbp", "cent", "pence"})
+_TIME_VERBS = frozenset({"take", "last", "need"})
+_HEDGE = (
+    r"(?:about|around|roughly|approximately|up to|at least|at most|only|over|under|more than|"
+    r"less than|fewer than|no more than|no less than|nearly|almost|just|just over|just under|"
+    r"between|from|a total of|a maximum of|a minimum of|exactly|some|another|as much as|"
+    r"as many as|"
+    r"a good|well over|not more than|a mere)"
+)
+_BEFORE_NUMBER = re.compile(rf"(?:{_HEDGE}\s+)*$", re.IGNORECASE)
+# Where the part of a clause that belongs into the question ends.
+BOUNDARY = re.compile(
+    r"\s*(?:[,;:()]|\s(?:because|since|so that|so|which|whatever|while|whereas|although|though|if|"
+    r"when|unless|until|and|but|or|including|plus|instead|not|rather|hence|even|as long|than|then|"
+    r"without|before|after)\b).*$",
+    re.IGNORECASE | re.DOTALL,
+)
+_RANGE = re.compile(r"\s*(?:to|and|or|-|–)\s*")
+_COUNTED = re.compile(
+    r"\s*(?P<noun>(?:[a-z][\w-]+ ){0,2}?[a-z][\w-]*(?<!s)s)\b(?! (?:a|the) )(?P<after>.*)$"
+)
+_OF = re.compile(
+    r"\s+of (?P<whole>(?:the |all |new |its )?[\w-]+(?: [\w-]+){0,3}?)"
+    r"(?P<after>(?: (?:in|at|by|per|on|from|for|between|were|are)\b.*)?)$"
+)
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_DATE = re.compile(
+    r"\b(?:in|on|since|from) (?:(?:early|late|the (?:start|end) of) )?"
+    rf"(?P<date>(?:\d{{1,2}} )?(?:{_MONTHS})?,? ?(?:19|20)\d\d)\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """The quantity right after the verb, and what follows it inside the clause."""
+
+    mention: Mention
+    after: str
+
+
+def tail(text: str) -> str:
+    """Return the part of a clause's rest that a question can carry."""
+    kept = BOUNDARY.sub("", text)
+    if re.search(r"\bbetween \S+(?: \S+){0,3}$", kept):  # "between the meter and the battery"
+        following = re.match(r" and \S+(?: [a-z-]+){0,2}", text[len(kept) :])
+        kept = kept + following[0] if following else kept[: kept.rindex("between")]
+    return kept.strip(" .")
+
+
+def amount_of(clause: Clause) -> Amount | None:
+    """Return the amount that the clause states right after its verb."""
+    found = mentions(clause.rest)
+    if not found or not _BEFORE_NUMBER.fullmatch(clause.rest[: found[0].start]):
+        return None
+    first = found[0]
+    end = first.end
+    if len(found) > 1 and _RANGE.fullmatch(clause.rest[end : found[1].start]):
+        first, end = found[1], found[1].end
+    return Amount(first, clause.rest[end:])
+
+
+def numeric_questions(clause: Clause) -> Iterator[str]:
+    """Yield the ways to ask for the amount that a clause states."""
+    amount = amount_of(clause)
+    if amount is not None and clause.verb:
+        yield from _of_verb(clause, amount)
+    elif amount is not None:
+        yield from _of_being(clause, amount)
+    if clause.is_past:
+        yield from _when(clause)
+
+
+def _of_verb(clause: Clause, amount: Amount) -> Iterator[str]:
+    unit = amount.mention.quantity.unit
+    if " " in clause.verb:
+        yield _ask("What", clause, amount.after)
+    elif unit == "%":
+        if match := _OF.match(BOUNDARY.sub("", amount.after)):
+            yield _ask(f"What percentage of {match['whole']}", clause, match["after"])
+    elif unit in MONEY_UNITS:
+        if clause.verb in (
+            "cost",
+            "pay",
+            "charge",
+            "save",
+            "receive",
+            "earn",
+            "make",
+            "need",
+            "save",
+            "give",
+        ):
+            yield _ask("How much", clause, amount.after)
+    elif unit in TIME_UNITS and clause.verb in _TIME_VERBS:
+        yield _ask("How long", clause, amount.after)
+        yield _ask(ASKS[unit][0], clause, amount.after)
+    elif unit in ASKS:
+        for ask in ASKS[unit]:
+            yield _ask(*_with_measured(ask, amount.after, clause))
+    elif not unit:
+        yield from _counted(clause, amount)
+
+
+def _with_measured(ask: str, after: str, clause: Clause) -> tuple[str, Clause, str]:
+    """Take "of range" after "41 km" into "How many kilometres of range"."""
+    match = re.match(
+        r"\s+of (?P<what>[a-z]+(?: [a-z]+){0,2}?)\b(?P<after>(?: (?:for|per|in|at|to|from|"
+        r"on|every|by)\b.*)?)$",
+        BOUNDARY.sub("", after),
+    )
+    if match is None:
+        return ask, clause, re.sub(r"^\s+of \S+", "", after)
+    if ask.startswith("How many"):
+        return f"{ask} of {match['what']}", clause, match["after"]
+    return f"How much {match['what']}", clause, match["after"]
+
+
+def _counted(clause: Clause, amount: Amount) -> Iterator[str]:
+    match = _COUNTED.match(amount.after)
+    if match and amount.after.startswith(" "):
+        yield _ask(f"How many {match['noun'].strip()}", clause, match["after"])
+
+
+def _ask(start: str, clause: Clause, after: str) -> str:
+    return question(
+        f"{start} {clause.auxiliary} {clause.subject} {clause.verb}", tail(after), clause
+    )
+
+
+def question(start: str, after: str, clause: Clause) -> str:
+    """Return a question from its parts; what led the clause ends the question."""
+    parts = [start, after, clause.lead]
+    return " ".join(" ".join(part for part in parts if part).split()) + "?"
+
+
+_MEASURES_TEXT = """
+voltage current power capacity limit price cost fee tariff efficiency rating size length height
+width distance weight frequency resistance temperature share rate maximum minimum range
+duration consumption energy number drop speed interval radius depth duty cycle vat uptime
+target average floor ceiling cap charge target value time wait term error
+"""
+_MEASURES = _MEASURES_TEXT.split()
+
+
+def _of_being(clause: Clause, amount: Amount) -> Iterator[str]:
+    head = re.split(r" (?:of|in|on|for|at|from|to|between|under|with) ", clause.subject)[0]
+    last = head.split()[-1].lower().removesuffix("s")
+    is_measure = last in _MEASURES
+    unit = amount.mention.quantity.unit
+    if is_measure:
+        yield question(f"What {clause.auxiliary} {clause.subject}", tail(amount.after), clause)
+        if unit:
+            yield question(
+                f"How high {clause.auxiliary} {clause.subject}", tail(amount.after), clause
+            )
+    else:
+        match = re.match(
+            r" (?P<how>long|deep|high|wide|thick|old|tall)\b(?P<after>.*)$", amount.after
+        )
+        if match:
+            start = f"How {match['how']} {clause.auxiliary} {clause.subject}"
+            yield question(start, tail(match["after"]), clause)
+
+
+def _when(clause: Clause) -> Iterator[str]:
+    match = _DATE.search(clause.rest)
+    if match is None or amount_of(clause) is not None:
+        return
+    before = clause.rest[: match.start()].strip(" ,")
+    if len(before.split()) > 12 or BOUNDARY.search(f"{before} "):
+        return
+    verb = f" {clause.verb}" if clause.verb else ""
+    if clause.verb or before:
+        start = f"When {clause.auxiliary} {clause.subject}{verb} {before}"
+        yield question(start, "", clause)
