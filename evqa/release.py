@@ -2,7 +2,6 @@
 
 import gc
 import json
-import logging
 import sys
 from collections import Counter
 from pathlib import Path
@@ -29,7 +28,6 @@ from evqa.registry import Registry
 from evqa.runs import find_run, read_manifest
 
 LINEAGE_KEYS = ("git_commit", "command", "seed", "versions", "config", "dataset", "base")
-log = logging.getLogger(__name__)
 
 
 def release(config: ReleaseConfig, _folder: Path) -> None:
@@ -41,18 +39,32 @@ def release(config: ReleaseConfig, _folder: Path) -> None:
     base = base_path(run, manifest)
     questions = parity_questions(config, manifest)
     registry = Registry(registry_folder(config), config.registry.name)
+    _quiet_transformers()
     with registry.staging() as staged:
+        _say(f"asking the adapter of {run.name} {len(questions)} questions")
         observed = _observe_adapter(config, base, run / "adapter", questions)
-        log.info("merging %s into %s (%s)", run / "adapter", base, config.export.dtype)
+        _say(f"merging it into {base} ({config.export.dtype})")
         merge_adapter(
             base, run / "adapter", staged, config.export.dtype, config.export.max_shard_gib
         )
+        _say("asking the merged model the same questions")
         report = _compare_merged(config, staged, observed)
         check_parity(report, config.export.parity)
         lineage = collect_lineage(config, run, manifest, report)
         write_text(staged / "README.md", model_card(config.registry.name, lineage))
         version = registry.publish(staged, lineage)
     _print_result(config, registry, version, report)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _quiet_transformers() -> None:
+    """Hide the bars of every load; the steps are told instead."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def registry_folder(config: ReleaseConfig) -> Path:

@@ -117,6 +117,7 @@ def test_a_wrong_merge_fails_the_gate_and_registers_nothing(outputs, tmp_path, m
 def test_the_right_merge_passes_through_the_same_harness(outputs, tmp_path, monkeypatch):
     scale_after_merging(monkeypatch, 1.0)
     release(configured(outputs), tmp_path)
+    assert Registry(outputs / "registry", "evqa").versions() == [1]
 
 
 def test_a_changed_chat_template_fails_the_gate(outputs, tmp_path, monkeypatch):

@@ -198,6 +198,8 @@ class Registry:
 
 
 def _move_content(source: Path, target: Path) -> None:
+    for path in source.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors writes for its owner only
     for entry in sorted(source.iterdir()):
         os.replace(entry, target / entry.name)  # noqa: PTH105  the one call that tests hook
 

@@ -275,6 +275,8 @@ def parse_completion(data: bytes, limits: Limits) -> Request:
 def parse_predict(data: bytes, limits: Limits) -> Request:
     """Check the body of ``POST /predict``: ``{"input_text": "…"}``, and make it a chat.
 
+    The answer is greedy, as in evaluation: the same question has the same answer.
+
     Raises:
         ApiError: 400, naming the field.
     """
@@ -283,7 +285,7 @@ def parse_predict(data: bytes, limits: Limits) -> Request:
         _fail(unknown[0], "is not supported; send input_text")
     text = _text("input_text", body.get("input_text"), limits)
     messages = [{"role": "user", "content": text}]
-    return Request({"model": limits.model_name, "messages": messages})
+    return Request({"model": limits.model_name, "messages": messages, "temperature": 0})
 
 
 def present_prediction(answer: dict[str, Any]) -> dict[str, Any]:

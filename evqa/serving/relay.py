@@ -181,6 +181,8 @@ class RelayEndpoint:
         present: Turns the engine's answer into this route's; null passes it as it is.
     """
 
+    _times: "TimeoutsConfig"
+
     def __init__(
         self,
         proxy: Proxy,
@@ -190,6 +192,7 @@ class RelayEndpoint:
         present: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         self._proxy = proxy
+        self._times = proxy.timeouts
         self._route = route
         self._upstream_path = upstream_path
         self._parse = parse
@@ -216,7 +219,7 @@ class RelayEndpoint:
         if scope["method"] != "POST":
             raise ApiError(405, f"{self._route}: only POST is allowed")
         call.key = proxy.authenticate(scope)
-        data = await read_body(scope, receive, proxy.max_body_bytes, proxy.timeouts.body_s)
+        data = await read_body(scope, receive, proxy.max_body_bytes, self._times.body_s)
         call.started = time.perf_counter()
         request = self._parse(data, proxy.limits)
         payload = request.payload()
@@ -230,13 +233,13 @@ class RelayEndpoint:
         proxy = self._proxy
         try:
             async with (
-                asyncio.timeout(proxy.timeouts.total_s),
+                asyncio.timeout(self._times.total_s),
                 proxy.pool.post(self._upstream_path, payload) as response,
             ):
                 data = await response.read()
                 status = response.status
         except TimeoutError:
-            raise engine_timed_out(f"(more than {proxy.timeouts.total_s:g} s)") from None
+            raise engine_timed_out(f"(more than {self._times.total_s:g} s)") from None
         except aiohttp.ClientError:
             raise engine_broke("was cut off") from None
         if status != 200:
@@ -254,7 +257,7 @@ class RelayEndpoint:
         call.stream = EventStream(
             keep_usage=call.request.include_usage, says_done=self._proxy.says_done
         )
-        times = self._proxy.timeouts
+        times = self._times
         try:
             async with asyncio.timeout(min(times.first_byte_s, times.total_s)) as limit:
                 await self._relay_events(call, call.stream, payload, limit)
@@ -271,7 +274,7 @@ class RelayEndpoint:
     async def _relay_events(
         self, call: Call, stream: EventStream, payload: bytes, limit: asyncio.Timeout
     ) -> None:
-        times = self._proxy.timeouts
+        times = self._times
         now = asyncio.get_running_loop().time
         end = now() + times.total_s
         async with self._proxy.pool.post(self._upstream_path, payload) as response:

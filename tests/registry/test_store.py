@@ -41,6 +41,13 @@ def test_a_version_holds_its_files_and_manifest_and_nothing_else(registry):
     assert registry.manifest(1).files["model.safetensors"]["size_bytes"] == len("weights")
 
 
+def test_a_version_can_be_read_by_other_users(registry):
+    with registry.staging() as staged:
+        (staged / "model.safetensors").touch(0o600)
+        registry.publish(staged, {})
+    assert (registry.folder(1) / "model.safetensors").stat().st_mode & 0o777 == 0o644
+
+
 def test_nothing_hidden_is_left_behind(registry):
     publish(registry)
 

@@ -196,7 +196,9 @@ def test_its_environment_is_set_and_unset(start, monkeypatch):
 
 def test_a_proxy_in_the_environment_is_not_asked(start, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    start().wait_until_ready(30, io.StringIO())
+    engine = start()
+    engine.wait_until_ready(30, io.StringIO())
+    assert engine.running
 
 
 def processes_of(engine):
@@ -261,8 +263,11 @@ def test_it_dies_with_its_guardian(start):
     guardian, child = processes_of(engine)
     os.kill(guardian.pid, signal.SIGKILL)
     wait_until(lambda: gone([child]))
+    assert not engine.running
 
 
 def test_a_free_port_is_free():
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", free_port()))
+        port = free_port()
+        probe.bind(("127.0.0.1", port))
+        assert probe.getsockname()[1] == port

@@ -177,7 +177,7 @@ def test_completions_have_their_own_fields():
 
 def test_predict_becomes_a_chat():
     body = parse_predict(b'{"input_text": "hi"}', LIMITS).body
-    assert body == {"model": "evqa", "messages": [USER]}
+    assert body == {"model": "evqa", "messages": [USER], "temperature": 0}
     for data in (
         b"{}",
         b'{"input_text": ""}',
