@@ -19,7 +19,7 @@ from evqa.qa.grammar import (
 _LEAD = re.compile(
     r"(?P<lead>(?:In|At|On|For|With|Since|Under|During|From|By|Between|Before|After|Without|Until|"
     r"Outside|Inside|Within|Over|Behind|Through|Throughout|Across|Among) "
-    r"[^,;:]{2,70}), (?P<rest>\S.*)$"
+    r"(?:[^,;:]|,(?=\d)){2,70}), (?P<rest>\S.*)$"
 )
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DATED_LEAD = re.compile(

@@ -147,7 +147,10 @@ def is_subject(text: str) -> bool:
 def is_plural(subject: str) -> bool:
     """Tell whether a subject takes a plural verb, judged by its head noun."""
     head = re.split(r" (?:of|in|on|with|for|at|from|to|that|which|who|under|between) ", subject)[0]
-    last = head.split()[-1].lower()
+    last = head.split()[-1]
+    if last.isupper() and " and " not in head:  # CCS, VAT
+        return False
+    last = last.lower()
     if " and " in head:
         return True
     if head.split()[0].lower() in ("a", "an", "each", "every"):
