@@ -48,7 +48,8 @@ _HEDGE = (
 _BEFORE_NUMBER = re.compile(rf"(?:{_HEDGE}\s+)*$", re.IGNORECASE)
 # Where the part of a clause that belongs into the question ends.
 BOUNDARY = re.compile(
-    r"\s*(?:,(?!\d)|[;:()]|\s(?:because|since|so that|so|which|whatever|while|whereas|although|though|if|"
+    r"\s*(?:,(?!\d)|[;:()]|\s(?:because|since|so that|so|which|whatever|while|whereas|"
+    r"although|though|if|"
     r"when|unless|until|and|but|or|including|plus|instead|not|rather|hence|even|as long|than|then|"
     r"without|before|after)\b).*$",
     re.IGNORECASE | re.DOTALL,

@@ -61,7 +61,8 @@ _OBJECT = re.compile(
 )
 _NAMING = re.compile(r"(?P<participle>called|named|rated|known as|labelled)\s+\S")
 _THERE = re.compile(
-    r"(?:(?P<lead>[A-Z][^,;:]{3,60}?),? )?[Tt]here (?P<be>are|were) (?P<object>(?:[^,;:]|,(?=\d))+)"
+    r"(?:(?P<lead>[A-Z][^,;:]{3,60}?),? )?[Tt]here (?P<be>are|were) "
+    r"(?P<object>(?:[^,;:]|,(?=\d))+)"
 )
 _PLACE_OR_TIME = frozenset({"in", "at", "on"})
 _A_THING = (

@@ -85,10 +85,10 @@ def markdown_text(text: str) -> str:
 
 def _add_line(lines: list[str], raw: str) -> None:
     line = _unmarked(raw).strip()
-    if _MDX.match(line) or (line.startswith(":::") or line == "---"):
-        lines.append("")
-    elif re.fullmatch(r"=+|-{3,}", line) and lines and lines[-1].strip():
+    if re.fullmatch(r"=+|-{3,}", line) and lines and _is_prose(lines[-1]):
         lines[-1] = f"{'#' if line[0] == '=' else '##'} {lines[-1]}"
+    elif _MDX.match(line) or line.startswith((":::", "---")):
+        lines.append("")
     elif line.startswith("|"):
         if not _RULE_ROW.fullmatch(line):
             lines.append(table_row(cells(line)))

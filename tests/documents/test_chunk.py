@@ -1,5 +1,7 @@
 """Chunks: exact stretches of the text that respect its structure."""
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from records_for_tests import document
@@ -16,7 +18,10 @@ def chunks_of(text, **settings_):
 
 
 def test_a_section_is_a_chunk_with_its_headings():
-    text = "# Guide\n\nIntro words.\n\n## AC\n\nAlternating.\n\n### Type 2\n\nSeven pins.\n\n## DC\n\nDirect."
+    text = (
+        "# Guide\n\nIntro words.\n\n## AC\n\nAlternating.\n\n### Type 2\n\nSeven pins.\n\n"
+        "## DC\n\nDirect."
+    )
     found = chunks_of(text)
     assert [(c.text.split("\n")[-1], c.headings) for c in found] == [
         ("Intro words.", ["Guide"]),
@@ -49,7 +54,7 @@ def test_a_table_is_kept_whole_or_cut_between_rows():
 
 def test_overlap_repeats_whole_sentences():
     found = chunks_of(SENTENCE * 20, chunk_words=40, chunk_overlap_words=12)
-    for left, right in zip(found, found[1:], strict=False):
+    for left, right in itertools.pairwise(found):
         assert right.start < left.end
         assert num_words(left.text[right.start - left.start :]) <= 12
 
@@ -67,7 +72,15 @@ def test_an_empty_document_has_no_chunk():
 
 
 BLOCKS = st.sampled_from(
-    ["# H", "## Sub", "Prose one. Prose two is longer! Three?", "- item", "| a | b |", "", "    code"]
+    [
+        "# H",
+        "## Sub",
+        "Prose one. Prose two is longer! Three?",
+        "- item",
+        "| a | b |",
+        "",
+        "    code",
+    ]
 )
 
 

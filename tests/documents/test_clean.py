@@ -63,7 +63,9 @@ def test_space_is_single_but_code_keeps_its_indent():
     assert normalise_space(text) == "a b c\n\nnext\n    code  here"
 
 
-PAGES = [f"Grid Report 2024\nBody {w}.\nMore of {w}.\nPage {n} of 9" for n, w in enumerate("abcdefghi")]
+PAGES = [
+    f"Grid Report 2024\nBody {w}.\nMore of {w}.\nPage {n} of 9" for n, w in enumerate("abcdefghi")
+]
 
 
 def test_lines_that_most_pages_repeat_at_their_edges_go():

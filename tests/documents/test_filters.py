@@ -39,7 +39,15 @@ def test_a_good_document_passes():
         (" ".join(f"{n}.{n}" for n in range(90)), "low_quality"),
         ("Pin VCC GND R17 C4 Relay K1 Net Label Q2 " * 12, "low_quality"),
         ("\ue000\ue001\ufffd the and of " * 20, "broken_text"),
-        ("the and of " + "x" * 400 + " " + "verylongtokenwithoutanyspaces" * 3 + " " + "ab " * 3, "too_short"),
+        (
+            "the and of "
+            + "x" * 400
+            + " "
+            + "verylongtokenwithoutanyspaces" * 3
+            + " "
+            + "ab " * 3,
+            "too_short",
+        ),
     ],
 )
 def test_each_refusal_has_its_name(text, expected):

@@ -11,7 +11,9 @@ from evqa.errors import GateError
 
 
 def corpus(num, cluster_of=lambda n: n):
-    return [document(f"text {n}", f"d{n}.html", cluster_id=f"c{cluster_of(n)}") for n in range(num)]
+    return [
+        document(f"text {n}", f"d{n}.html", cluster_id=f"c{cluster_of(n)}") for n in range(num)
+    ]
 
 
 def split_of(documents, questions=(), **fractions):

@@ -15,7 +15,10 @@ from evqa.qa.client import check_ready
 from evqa.qa.generate import generate_together, parse_answer
 from evqa.qa.prompt import FENCE_CLOSE, fenced, messages_for, response_format
 
-TEXT = "A 7.4 kW wallbox draws 32 A at 230 V. It needs a circuit of its own, with a device of 30 mA, in every home that has one."
+TEXT = (
+    "A 7.4 kW wallbox draws 32 A at 230 V. It needs a circuit of its own, with a device of 30 mA, "
+    "in every home that has one."
+)
 PAIR = {
     "question": "How much current does a 7.4 kW wallbox draw?",
     "answer": "It draws 32 A.",
@@ -54,7 +57,7 @@ def server(monkeypatch):
     monkeypatch.setenv("TEST_KEY", "secret")
     found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     found.requests, found.script = [], []
-    thread = threading.Thread(target=found.serve_forever, daemon=True)
+    thread = threading.Thread(target=found.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield found
     found.shutdown()

@@ -109,7 +109,12 @@ def test_every_known_shape_is_read(row, tmp_path):
     path.write_text("\ufeff" + json.dumps(row) + "\n\n")
     config = DataConfig(kind=DataKind.jsonl, path=str(path))
     (found,) = load_imported(config, DocumentsConfig(validation_fraction=0, test_fraction=0))
-    assert (found.question, found.answer, found.quote, found.split) == ("Q one?", "A.", None, "train")
+    assert (found.question, found.answer, found.quote, found.split) == (
+        "Q one?",
+        "A.",
+        None,
+        "train",
+    )
     assert found.provenance["quote"] == "none: imported"
 
 

@@ -6,11 +6,10 @@ import random
 
 import pytest
 
-from evqa.errors import GateError
+from evqa.config.data import QAConfig
+from evqa.errors import GateError, OutsideError
 from evqa.qa.client import Buyer
 from evqa.qa.spending import JOURNAL, Journal, Prices, to_micro_usd
-
-from evqa.config.data import QAConfig
 
 
 def entries(folder):
@@ -113,7 +112,11 @@ class FakeServer:
         usage = Box(prompt_tokens=prompt, completion_tokens=completion)
         if what == "lie":
             usage = self._schedule.choice(
-                [None, Box(prompt_tokens=-5, completion_tokens=0), Box(prompt_tokens=10**9, completion_tokens=1)]
+                [
+                    None,
+                    Box(prompt_tokens=-5, completion_tokens=0),
+                    Box(prompt_tokens=10**9, completion_tokens=1),
+                ]
             )
         return Box(choices=[Box(message=Box(content="{}"))], usage=usage)
 
@@ -131,13 +134,14 @@ async def buy(folder, server, config, questions):
     with Journal(folder, config.budget_usd) as journal:
         buyer = Buyer(server, journal, config, no_wait)
         tasks = [
-            asyncio.ensure_future(buyer.ask([{"role": "user", "content": q}], {})) for q in questions
+            asyncio.ensure_future(buyer.ask([{"role": "user", "content": q}], {}))
+            for q in questions
         ]
         try:
             for task in tasks:
                 try:
                     await task
-                except Exception:  # noqa: S112  a gate or a failing server: the next one is tried
+                except (GateError, OutsideError):  # the next one is tried
                     continue
         finally:
             for task in tasks:

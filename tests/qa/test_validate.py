@@ -58,7 +58,9 @@ def test_unsupported_answers_are_named(answer, expected):
 def test_a_dropped_negation_is_seen():
     quote = "Type AC devices are not permitted for charging points."
     question = "Are Type AC devices permitted for charging points?"
-    assert reason(question, "Type AC devices are permitted for charging points.", quote) == "negation"
+    assert (
+        reason(question, "Type AC devices are permitted for charging points.", quote) == "negation"
+    )
     assert reason(question, "No, they are not permitted.", quote) is None
     assert reason(question, quote, quote) is None
 
