@@ -137,7 +137,7 @@ def is_subject(text: str) -> bool:
     words = text.split()
     if not words or len(words) > MAX_SUBJECT_WORDS or "," in text or ":" in text or "(" in text:
         return False
-    if _BAD_START.match(text) or POINTING.search(text) or words[-1].lower() in _DETERMINERS:
+    if _BAD_START.match(text) or POINTING.search(text) or words[-1] in _DETERMINERS:
         return False
     # "The box", "The standard": which one was said before, and a question cannot know.
     is_vague = words[0].lower() == "the" and len(words) == 2 and words[1].islower()

@@ -186,6 +186,9 @@ def _definition(clause: Clause) -> Iterator[Asked]:
         )
         and not clause.is_past
     )
+    words = clause.subject.split()
+    if words[0].endswith("ing") or any(word.endswith("est") for word in words[:2]):
+        return
     if clause.verb or not is_defining or clause.auxiliary not in ("is", "are"):
         return
     if (
