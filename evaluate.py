@@ -10,9 +10,8 @@ from evqa.config import EvaluateConfig, run_job
 
 def evaluate(config: EvaluateConfig, folder: Path) -> None:
     """Score a run into ``folder``; a NO_SHIP verdict is exit code 4."""
-    from evqa.runs import find_run
-
     from evqa.evaluation.benchmark import load_benchmark
+    from evqa.runs import find_run
 
     questions = load_benchmark(config.benchmark)
     run = find_run(Path(config.paths.outputs_dir), config.run)

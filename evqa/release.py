@@ -23,6 +23,7 @@ from evqa.export.merge import (
 )
 from evqa.export.parity import Observation, ParityReport, check_parity, compare, observe
 from evqa.files import read_json, write_text
+from evqa.provenance import weights_sha256
 from evqa.records import Document, Split, read_jsonl
 from evqa.registry import Registry
 from evqa.runs import find_run, read_manifest
@@ -38,7 +39,6 @@ def release(config: ReleaseConfig, _folder: Path) -> None:
     manifest = read_manifest(run)
     check_adapter(run / "adapter")
     base = base_path(run, manifest)
-    check_base(base)
     questions = parity_questions(config, manifest)
     registry = Registry(registry_folder(config), config.registry.name)
     with registry.staging() as staged:
@@ -64,12 +64,20 @@ def base_path(run: Path, manifest: dict[str, Any]) -> str:
     """Return the base model that a run's manifest names: a folder or a hub id.
 
     Raises:
-        UserError: when the manifest names none.
+        UserError: when the manifest names none, it is gone, or its weights have changed.
     """
-    path = (manifest.get("base") or {}).get("path")
-    if not path:
+    base = manifest.get("base") or {}
+    if not base.get("path"):
         raise UserError(f"{run / 'manifest.json'}: base.path is missing; train again")
-    return str(path)
+    path = str(base["path"])
+    check_base(path)
+    recorded = base.get("sha256")
+    if recorded and Path(path).is_dir() and weights_sha256(Path(path)) != recorded:
+        raise UserError(
+            f"{path}: the base model's weights are not those that were trained on (sha256 "
+            "differs); put them back, or train again"
+        )
+    return path
 
 
 def parity_questions(config: ReleaseConfig, manifest: dict[str, Any]) -> list[str]:

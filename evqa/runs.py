@@ -24,7 +24,8 @@ def find_run(outputs_dir: Path, run: str) -> Path:
         folder = outputs_dir / "runs" / LATEST
         if not (folder / MANIFEST).is_file():
             raise UserError(
-                f"run=latest: no finished run in {outputs_dir / 'runs'}; run `python train.py` first"
+                f"run=latest: no finished run in {outputs_dir / 'runs'}; "
+                "run `python train.py` first"
             )
     else:
         folder = _named_run(outputs_dir, run)

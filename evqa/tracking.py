@@ -199,24 +199,25 @@ class Tracker:
     @property
     def run_id(self) -> str | None:
         """The name under which the run can be reopened, if it is tracked."""
-        return self._try(lambda: self._backend.run_id) if self._backend else None
+        backend = self._backend
+        return self._try(lambda: backend.run_id) if backend else None
 
     def params(self, values: dict[str, Any]) -> None:
         """Record hyperparameters and provenance."""
-        if self._backend:
-            self._try(lambda: self._backend.params(values))
+        if backend := self._backend:
+            self._try(lambda: backend.params(values))
 
     def metrics(
         self, values: Mapping[str, float], step: int, context: dict[str, str] | None = None
     ) -> None:
         """Record figures of a step."""
-        if self._backend:
-            self._try(lambda: self._backend.metrics(values, step, context or {}))
+        if backend := self._backend:
+            self._try(lambda: backend.metrics(values, step, context or {}))
 
     def text(self, name: str, text: str, step: int = 0) -> None:
         """Record a text."""
-        if self._backend:
-            self._try(lambda: self._backend.text(name, text, step))
+        if backend := self._backend:
+            self._try(lambda: backend.text(name, text, step))
 
     def close(self) -> None:
         """Write everything out; the tracker is silent afterwards."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evqa.config.fields import group, number, setting
+from evqa.config.fields import group, number, one_of, setting
 
 
 class ExportDtype(StrEnum):
@@ -57,15 +57,25 @@ class Engine(StrEnum):
     transformers = "transformers"
 
 
+class Device(StrEnum):
+    """Where the engine computes. auto: the GPU where NVIDIA's driver is loaded."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
 @dataclass(kw_only=True, slots=True)
 class TimeoutsConfig:
     """How long the proxy waits, in seconds."""
 
     connect_s: float = number(5.0, gt=0, le=600, doc="for the engine to accept a connection")
-    first_byte_s: float = number(60.0, gt=0, le=3600, doc="for the first byte of an answer")
-    idle_s: float = number(60.0, gt=0, le=3600, doc="between two pieces of an answer")
+    first_byte_s: float = number(60.0, gt=0, le=3600, doc="for the first byte of a stream")
+    idle_s: float = number(60.0, gt=0, le=3600, doc="between two pieces of a stream")
     total_s: float = number(600.0, gt=0, le=86400, doc="for a whole answer")
+    header_s: float = number(10.0, gt=0, le=600, doc="for a client to send its headers")
     body_s: float = number(15.0, gt=0, le=600, doc="for a client to send its request")
+    drain_s: float = number(30.0, ge=0, le=3600, doc="for answers to finish after Ctrl-C")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -76,17 +86,33 @@ class ServerConfig:
     port: int = number(8000, ge=0, le=65535, doc="port to listen on (0: any free one)")
     engine: Engine = setting(Engine.vllm, "what generates the answers")
     upstreams: list[str] = setting([], "addresses of engines run elsewhere (engine=external)")
+    upstream_key_env: str = setting(
+        "EVQA_UPSTREAM_KEY", "NAME of the variable that holds the upstreams' key"
+    )
     keys_file: str | None = setting(None, "API keys (null: <outputs_dir>/serving/keys.json)")
+    model_name: str = setting("evqa", "model name that clients ask for")
+    version: str | None = setting(
+        None, "registered version, a number or an alias (null: champion, else candidate)"
+    )
+    model_dir: str | None = setting(None, "serve this folder instead of a registered version")
     vllm_command: str | None = setting(
         None, "the engine's command (null: vllm on PATH, else .venv-vllm/bin/vllm)"
     )
-    model_name: str = setting("evqa", "model name that clients ask for")
-    version: str | None = setting(None, "registered version (null: champion, else candidate)")
-    model_dir: str | None = setting(None, "serve this folder instead of a registered version")
+    vllm_args: list[str] = setting([], "further arguments of `vllm serve`")
+    device: Device = setting(Device.auto, "where the engine computes")
+    dtype: str = one_of(
+        "auto", ("auto", "bfloat16", "float16", "float32"), "arithmetic of the engine"
+    )
     max_model_len: int = number(1024, ge=16, le=1_048_576, doc="longest context served, tokens")
-    dtype: str = setting("auto", "arithmetic of the engine: auto, bfloat16, float16, float32")
-    max_body_kib: int = number(1024, ge=1, le=65536, doc="largest request body, KiB")
+    max_num_seqs: int = number(32, ge=1, le=4096, doc="answers the engine generates at once")
+    kv_cache_gib: float | None = number(
+        None, gt=0, le=1024, doc="the engine's KV cache, GiB (null: 0.25 on CPU, its own on GPU)"
+    )
+    num_threads: int = number(1, ge=1, le=1024, doc="the engine's CPU threads (device=cpu)")
     start_timeout_s: float = number(300.0, gt=0, le=7200, doc="for the engine to load the model")
+    max_body_kib: int = number(1024, ge=1, le=65536, doc="largest request body, KiB")
+    max_choices: int = number(4, ge=1, le=128, doc="largest `n` of a request")
+    max_in_flight: int = number(1024, ge=1, le=65536, doc="requests relayed at once")
     record_text: bool = setting(False, "keep questions and answers in the request records")
     timeouts: TimeoutsConfig = group(TimeoutsConfig, "time-outs")
 
@@ -94,3 +120,8 @@ class ServerConfig:
         """Yield settings that contradict each other."""
         if self.engine is Engine.external and not self.upstreams:
             yield "upstreams", "must name at least one engine when server.engine=external"
+        if self.engine is not Engine.external and self.upstreams:
+            yield "upstreams", f"needs server.engine=external, but got engine={self.engine}"
+        for url in self.upstreams:
+            if not url.startswith(("http://", "https://")):
+                yield "upstreams", f"must start with http:// or https://, but got {url!r}"

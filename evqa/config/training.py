@@ -113,6 +113,13 @@ class LoggerConfig:
     system_interval_s: int = number(10, ge=1, le=3600, doc="seconds between CPU and GPU readings")
 
 
+class AdapterFrom(StrEnum):
+    """Which checkpoint becomes the adapter folder."""
+
+    best = "best"
+    last = "last"
+
+
 @dataclass(kw_only=True, slots=True)
 class CallbacksConfig:
     """What watches the training."""
@@ -121,6 +128,10 @@ class CallbacksConfig:
         0, ge=0, doc="validations without improvement before stopping (0: never)"
     )
     checkpoint_every_n_steps: int = number(50, ge=1, doc="steps between 'last' checkpoints")
+    adapter_from: AdapterFrom = setting(
+        AdapterFrom.best,
+        "checkpoint that the adapter is taken from: lowest validation loss, or last",
+    )
     log_every_n_steps: int = number(1, ge=1, doc="steps between logged metrics")
     num_sample_answers: int = number(3, ge=0, le=100, doc="answers logged and shown at the end")
     progress_bar: bool = setting(True, "show a progress bar")

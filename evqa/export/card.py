@@ -57,7 +57,7 @@ def _adapter(config: dict[str, Any]) -> str | None:
     if not lora:
         return None
     kind = "DoRA" if lora.get("use_dora") else "rsLoRA" if lora.get("use_rslora") else "LoRA"
-    return f"{kind} r={lora.get('r')} alpha={lora.get('alpha')}"
+    return f"{kind} r={lora.get('r')} alpha={_cell(lora.get('alpha'))}"
 
 
 def _data(lineage: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ The base is loaded afresh in the export's arithmetic, never the NF4 one that tra
 https://arxiv.org/abs/2402.09353).
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ def load_with_adapter(base_dir: str, adapter_dir: Path, dtype: str) -> Any:
     check_adapter(adapter_dir)
     base = load_model(base_dir, dtype)
     try:
-        return PeftModel.from_pretrained(base, str(adapter_dir)).eval()
+        with warnings.catch_warnings():  # peft 0.21 asks transformers for a deprecated attribute
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+            return PeftModel.from_pretrained(base, str(adapter_dir)).eval()
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{adapter_dir}: does not fit the base {base_dir}: {reason}") from None

@@ -106,9 +106,11 @@ def _compare_each(
     for seen in observations:
         scores = candidate.log_probs(seen.prompt, seen.answer)
         agreement = seen.log_probs.argmax(axis=-1) == scores.argmax(axis=-1)
-        terms = np.exp(seen.log_probs) * (seen.log_probs - scores)
+        with np.errstate(invalid="ignore"):  # 0 · log 0 counts as 0
+            terms = np.exp(seen.log_probs) * (seen.log_probs - scores)
+        divergence = np.where(np.isneginf(seen.log_probs), 0.0, terms).sum(axis=-1)
         same = candidate.greedy(seen.prompt, len(seen.answer)) == seen.answer
-        yield agreement, np.where(np.isneginf(seen.log_probs), 0.0, terms).sum(axis=-1), same
+        yield agreement, divergence, same
 
 
 def check_parity(report: ParityReport, config: "ParityConfig") -> None:

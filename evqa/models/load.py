@@ -48,6 +48,14 @@ def pick_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if capable else torch.float16
 
 
+def quiet_bars() -> None:
+    """Leave transformers' progress bars to terminals."""
+    from transformers.utils import logging
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+
+
 @contextlib.contextmanager
 def readable(folder: Path) -> Iterator[None]:
     """Turn what transformers says of a folder that it cannot read into one line.
@@ -56,10 +64,8 @@ def readable(folder: Path) -> Iterator[None]:
         UserError: naming the folder and the first line of the reason.
     """
     from safetensors import SafetensorError
-    from transformers.utils import logging
 
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
+    quiet_bars()
     try:
         yield
     except torch.OutOfMemoryError:

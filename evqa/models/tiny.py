@@ -16,6 +16,7 @@ from evqa.config.model import ModelConfig
 from evqa.errors import UserError
 from evqa.files import atomic_folder, folder_lock, sha256_json, write_json
 from evqa.models.chat import OWN_SPECIAL_TOKENS, OWN_TEMPLATE
+from evqa.models.load import quiet_bars
 
 RECIPE_VERSION = 1  # raise it when the same inputs would give another model
 WARMUP_STEPS = 20
@@ -54,6 +55,7 @@ def ensure_tiny(
 
 
 def _build(model: ModelConfig, texts: Sequence[str], folder: Path, on_step: OnStep) -> None:
+    quiet_bars()
     tokenizer = train_tokenizer(texts, model.architecture.vocab_size)
     tokenizer.model_max_length = model.architecture.max_position_embeddings
     tokenizer.save_pretrained(folder)

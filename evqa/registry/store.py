@@ -141,7 +141,7 @@ class Registry:
         return version
 
     def problems(self, version: int) -> list[str]:
-        """Hash every file of a version again and return one line for each that is not as it was."""
+        """Hash every file of a version again; return a line for each that is not as it was."""
         folder = self.folder(version)
         path = folder / MANIFEST
         if not path.is_file():

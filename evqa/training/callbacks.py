@@ -208,8 +208,8 @@ class StepProgress(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: QLoRAModule) -> None:
         """Open the bar where the run stands."""
-        self._bar = Bar("training the adapter", int(trainer.estimated_stepping_batches))
-        self._bar.at(trainer.global_step, int(trainer.estimated_stepping_batches))
+        self._bar = Bar("training the adapter", pl_module.num_steps)
+        self._bar.at(trainer.global_step, pl_module.num_steps)
         self._started = time.perf_counter()
         self._tokens_before = pl_module.num_label_tokens
 
@@ -226,8 +226,7 @@ class StepProgress(Callback):
         if value is not None:
             note += f", validation {float(value):.3f}"
         memory_gib = peak_memory_gib(pl_module.device)
-        total = int(trainer.estimated_stepping_batches)
-        self._bar.at(trainer.global_step, total, f"{note}, {memory_gib:.2f} GiB")
+        self._bar.at(trainer.global_step, pl_module.num_steps, f"{note}, {memory_gib:.2f} GiB")
 
     def teardown(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
         """Close the bar."""

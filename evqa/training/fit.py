@@ -1,5 +1,6 @@
 """One training: trainer, callbacks, checkpoints, and the adapter folder at its end."""
 
+import logging
 import os
 import time
 import warnings
@@ -15,7 +16,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from evqa.config.jobs import TrainConfig
-from evqa.config.training import Precision
+from evqa.config.training import AdapterFrom, Precision, TrainerConfig
 from evqa.data.datamodule import QADataModule
 from evqa.data.dataset import Samples
 from evqa.files import atomic_folder
@@ -104,9 +105,10 @@ def fit(
         UserError: the loss became NaN.
     """
     if config.memory.gradient_checkpointing:
-        model.get_base_model().gradient_checkpointing_enable({"use_reentrant": False})
+        model.get_base_model().activation_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
-    module = QLoRAModule(model, config.optimizer, config.lr_scheduler)
+    num_steps = count_steps(config.trainer, samples.num_train)
+    module = QLoRAModule(model, config.optimizer, config.lr_scheduler, num_steps)
     has_validation = len(samples.validation) > 0
     recorder = FlightRecorder(folder / "steps.jsonl", tracker, config.callbacks.log_every_n_steps)
     trainer = build_trainer(
@@ -117,8 +119,10 @@ def fit(
     started = time.perf_counter()
     with _known_warnings():
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None)
+    trainer.save_checkpoint(last)
     best = folder / "checkpoints" / BEST
-    chosen = best if best.exists() else last
+    use_best = config.callbacks.adapter_from is AdapterFrom.best and best.exists()
+    chosen = best if use_best else last
     loss = trainer.callback_metrics.get(VALIDATION_LOSS)
     state = torch.load(chosen, map_location="cpu", weights_only=False)
     module.load_trainable(state["state_dict"])
@@ -130,6 +134,12 @@ def fit(
         seconds=time.perf_counter() - started,
         peak_memory_gib=recorder.peak_gib,
     )
+
+
+def count_steps(trainer: TrainerConfig, num_samples: int) -> int:
+    """Return the optimiser steps of a whole run."""
+    steps = trainer.num_epochs * -(-num_samples // trainer.effective_batch_size)
+    return min(steps, trainer.max_steps) if trainer.max_steps > 0 else steps
 
 
 def _best_loss(trainer: lightning.Trainer, last: torch.Tensor | None) -> float | None:
@@ -145,6 +155,8 @@ def build_trainer(
 ) -> lightning.Trainer:
     """Return Lightning's trainer for a config."""
     plan = config.trainer
+    # Lightning sets its own level when it is imported.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     return lightning.Trainer(
         accelerator=plan.accelerator,
         devices=plan.devices,
@@ -183,7 +195,6 @@ def _callbacks(config: TrainConfig, folder: Path, has_validation: bool) -> list[
         every_n_train_steps=config.callbacks.checkpoint_every_n_steps,
         save_top_k=1,
         enable_version_counter=False,
-        save_on_train_epoch_end=True,
     )
     hint = f"go on with: python train.py 'resume=\"{folder}\"'"
     chosen: list[Callback] = [RandomState(), last, GracefulStop(checkpoints / LAST, hint)]
@@ -218,6 +229,9 @@ def _known_warnings() -> Iterator[None]:
             ".*Checkpoint directory .* exists and is not empty.*",
             ".*You're resuming from a checkpoint that ended before the epoch ended.*",
             ".*GPU available but not used.*",
+            ".*isinstance.treespec, LeafSpec.. is deprecated.*",
+            ".*is_gradient_checkpointing. is deprecated.*",
+            ".*Total length of .list. across ranks is zero.*",
         ):
             warnings.filterwarnings("ignore", message=message)
         yield

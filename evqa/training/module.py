@@ -28,15 +28,22 @@ class QLoRAModule(lightning.LightningModule):
         model: A peft model around a frozen causal language model.
         optimizer: Its config.
         lr_scheduler: Its config.
+        num_steps: Optimiser steps of the whole run. (Asking Lightning for them would build the
+            loader before a checkpoint is restored, and its position would be lost.)
     """
 
     def __init__(
-        self, model: Any, optimizer: OptimizerConfig, lr_scheduler: LrSchedulerConfig
+        self,
+        model: Any,
+        optimizer: OptimizerConfig,
+        lr_scheduler: LrSchedulerConfig,
+        num_steps: int,
     ) -> None:
         super().__init__()
         self.model = model
         self.optimizer_config = optimizer
         self.lr_scheduler_config = lr_scheduler
+        self.num_steps = num_steps
         self.strict_loading = False  # checkpoints hold the adapter only
         self.step_loss_sum = 0.0
         self.last_step_loss = float("nan")
@@ -59,7 +66,9 @@ class QLoRAModule(lightning.LightningModule):
         share = loss_sum / max(1, batch["num_window_label_tokens"])
         self._count(share, num_tokens, batch_idx, batch["sample_ids"])
         # Lightning divides by accumulate_grad_batches, and DDP by the number of devices.
-        return share * self.trainer.accumulate_grad_batches * self.trainer.world_size
+        scale: int = self.trainer.accumulate_grad_batches * self.trainer.world_size
+        scaled: Tensor = share * scale
+        return scaled
 
     def _count(self, share: Tensor, num_tokens: int, batch_idx: int, ids: list[str]) -> None:
         value = float(share.detach())
@@ -93,15 +102,14 @@ class QLoRAModule(lightning.LightningModule):
             dtype=torch.float64 if self.device.type == "cpu" else torch.float32,
         )
         if self.trainer.world_size > 1:
-            sums = self.all_gather(sums).sum(dim=0)  # type: ignore[union-attr]
+            sums = self.all_gather(sums).sum(dim=0)
         if sums[1] > 0:
             self.log(VALIDATION_LOSS, (sums[0] / sums[1]).float(), prog_bar=True, sync_dist=False)
 
     def configure_optimizers(self) -> Any:
         """Return optimiser and per-step schedule over the whole run."""
         optimizer = build_optimizer(self.optimizer_config, self.trainable().values())
-        num_steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = build_scheduler(self.lr_scheduler_config, optimizer, num_steps)
+        scheduler = build_scheduler(self.lr_scheduler_config, optimizer, self.num_steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},

@@ -43,9 +43,14 @@ def test_a_version_holds_its_files_and_manifest_and_nothing_else(registry):
 
 def test_nothing_hidden_is_left_behind(registry):
     publish(registry)
-    with pytest.raises(RuntimeError), registry.staging() as staged:
-        (staged / "half").write_text("written")
-        raise RuntimeError
+
+    def die_half_way():
+        with registry.staging() as staged:
+            (staged / "half").write_text("written")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        die_half_way()
     assert sorted(p.name for p in registry.root.iterdir()) == ["1", "aliases.json", "index.json"]
 
 
@@ -145,7 +150,7 @@ def test_resolve_takes_numbers_and_aliases(registry):
 def test_an_empty_registry_says_what_to_run(registry):
     assert registry.versions() == []
     assert registry.aliases() == Aliases()
-    with pytest.raises(UserError, match="run `python -m evqa.release`"):
+    with pytest.raises(UserError, match=r"run `python -m evqa.release`"):
         registry.folder(1)
 
 
@@ -180,7 +185,7 @@ def crash_points(registry, monkeypatch, call):
     for point in range(1, 100):
         count = 0
 
-        def crashing(*args, **kwargs):
+        def crashing(*args, point=point, **kwargs):
             nonlocal count
             count += 1
             if count == point:

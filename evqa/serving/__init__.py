@@ -1,0 +1,1 @@
+"""The authenticating proxy and the engine behind it. Nothing here imports torch or vLLM."""

@@ -1,0 +1,363 @@
+"""What clients may ask for: OpenAI's surface, every field checked, and errors in its shape.
+
+The body that goes upstream is built anew from fields that are known here. Nothing is accepted
+that the engine would then ignore, and nothing reaches it that could steer it past the proxy
+(``chat_template``, ``api_base``, media parts).
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+MAX_DEPTH = 32
+MAX_MESSAGES = 2048
+MAX_STOPS = 4
+MAX_TOP_LOGPROBS = 20
+ROLES = ("system", "user", "assistant")
+MESSAGE_FIELDS = frozenset({"role", "content"})
+RESPONSE_FORMATS = ("text", "json_object", "json_schema")
+
+
+class ApiError(Exception):
+    """An answer that is an error: status and OpenAI's error object.
+
+    Args:
+        status: HTTP status.
+        message: One line for the client.
+        kind: OpenAI's ``type``.
+        code: OpenAI's ``code``.
+        param: The field at fault.
+        retry_after_s: Sent as ``Retry-After``, seconds.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        kind: str = "invalid_request_error",
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.code = code
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    def body(self, request_id: str) -> bytes:
+        """Return the JSON body of the answer."""
+        error = {
+            "message": str(self),
+            "type": self.kind,
+            "param": self.param,
+            "code": self.code,
+            "request_id": request_id,
+        }
+        return json.dumps({"error": error}).encode()
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers that the error adds."""
+        headers = []
+        if self.retry_after_s is not None:
+            headers.append((b"retry-after", str(self.retry_after_s).encode()))
+        if self.status == 401:
+            headers.append((b"www-authenticate", b"Bearer"))
+        if self.status == 405:
+            headers.append((b"allow", b"POST"))
+        return headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What this server grants.
+
+    Attributes:
+        max_tokens: Longest answer that may be asked for, tokens.
+        max_choices: Largest ``n``.
+        unsupported: Fields that the engine behind it would ignore.
+    """
+
+    model_name: str
+    max_tokens: int
+    max_choices: int
+    unsupported: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A checked request.
+
+    Attributes:
+        body: What goes upstream.
+        stream: Server-sent events are wanted.
+        include_usage: The client wants the usage event at the end of the stream.
+    """
+
+    body: dict[str, Any]
+    stream: bool = False
+    include_usage: bool = False
+
+    @property
+    def prompt(self) -> Any:
+        """The messages, or the text to complete."""
+        return self.body.get("messages", self.body.get("prompt"))
+
+    def payload(self) -> bytes:
+        """Return the JSON that goes upstream; streams always report their usage.
+
+        Raises:
+            ApiError: when a text holds half a surrogate pair, which no UTF-8 can spell.
+        """
+        body = self.body
+        if self.stream:
+            body = {**body, "stream_options": {"include_usage": True}}
+        try:
+            return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError:
+            raise ApiError(400, "the body holds text or numbers that JSON cannot spell") from None
+
+
+Checker = Callable[[str, Any, Limits], Any]
+
+
+def _fail(param: str, message: str) -> NoReturn:
+    raise ApiError(400, f"{param}: {message}", param=param)
+
+
+def _number(low: float, high: float) -> Checker:
+    def check(param: str, value: Any, _limits: Limits) -> Any:
+        """Return the number when it is within its bounds."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            _fail(param, "must be a number")
+        if not low <= value <= high:
+            _fail(param, f"must be between {low:g} and {high:g}, but got {value}")
+        return value
+
+    return check
+
+
+def _integer(param: str, value: Any, low: int, high: int) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int):
+        _fail(param, "must be an integer")
+    if not low <= value <= high:
+        _fail(param, f"must be between {low} and {high}, but got {value}")
+    return value
+
+
+def _boolean(param: str, value: Any, _limits: Limits) -> Any:
+    if not isinstance(value, bool):
+        _fail(param, "must be true or false")
+    return value
+
+
+def _stop(param: str, value: Any, _limits: Limits) -> Any:
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or not all(isinstance(s, str) and s for s in stops):
+        _fail(param, "must be a text or a list of texts, none empty")
+    if len(stops) > MAX_STOPS:
+        _fail(param, f"at most {MAX_STOPS} texts, but got {len(stops)}")
+    return value
+
+
+def _model(param: str, value: Any, limits: Limits) -> Any:
+    if value != limits.model_name:
+        message = f"no model {value!r} here; this server has {limits.model_name!r}"
+        raise ApiError(404, message, code="model_not_found", param=param)
+    return value
+
+
+def _messages(param: str, value: Any, _limits: Limits) -> Any:
+    if not isinstance(value, list) or not value:
+        _fail(param, "must be a list of at least one message")
+    if len(value) > MAX_MESSAGES:
+        _fail(param, f"at most {MAX_MESSAGES} messages, but got {len(value)}")
+    return [_message(f"{param}[{index}]", message) for index, message in enumerate(value)]
+
+
+def _message(param: str, message: Any) -> dict[str, str]:
+    if not isinstance(message, dict):
+        _fail(param, "must be an object with role and content")
+    given = {name for name, value in message.items() if value is not None}
+    if unknown := sorted(given - MESSAGE_FIELDS):
+        _fail(f"{param}.{unknown[0]}", "is not supported")
+    if message.get("role") not in ROLES:
+        _fail(f"{param}.role", f"must be one of {', '.join(ROLES)}")
+    return {"role": message["role"], "content": _content(f"{param}.content", message)}
+
+
+def _content(param: str, message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or not content:
+        _fail(param, "must be a text or a list of text parts")
+    return "\n".join(_part(f"{param}[{index}]", part) for index, part in enumerate(content))
+
+
+def _part(param: str, part: Any) -> str:
+    if not isinstance(part, dict) or part.keys() != {"type", "text"} or part["type"] != "text":
+        _fail(param, "only text parts, {type: text, text: …}, are supported")
+    if not isinstance(part["text"], str):
+        _fail(f"{param}.text", "must be a text")
+    return str(part["text"])
+
+
+def _text(param: str, value: Any, _limits: Limits) -> Any:
+    if not isinstance(value, str) or not value:
+        _fail(param, "must be a text, not empty")
+    return value
+
+
+def _response_format(param: str, value: Any, _limits: Limits) -> Any:
+    if not isinstance(value, dict) or value.get("type") not in RESPONSE_FORMATS:
+        _fail(param, f"must be an object whose type is one of {', '.join(RESPONSE_FORMATS)}")
+    return value
+
+
+def _stream_options(param: str, value: Any, _limits: Limits) -> Any:
+    if not isinstance(value, dict) or value.keys() != {"include_usage"}:
+        _fail(param, "must be an object with include_usage")
+    return {"include_usage": _boolean(f"{param}.include_usage", value["include_usage"], _limits)}
+
+
+COMMON_FIELDS: dict[str, Checker] = {
+    "model": _model,
+    "max_tokens": lambda p, v, limits: _integer(p, v, 1, limits.max_tokens),
+    "temperature": _number(0, 2),
+    "top_p": _number(1e-6, 1),
+    "n": lambda p, v, limits: _integer(p, v, 1, limits.max_choices),
+    "stream": _boolean,
+    "stream_options": _stream_options,
+    "stop": _stop,
+    "seed": lambda p, v, _: _integer(p, v, -(2**63), 2**63 - 1),
+    "presence_penalty": _number(-2, 2),
+    "frequency_penalty": _number(-2, 2),
+    "response_format": _response_format,
+    "user": _text,
+}
+CHAT_FIELDS: dict[str, Checker] = {
+    **COMMON_FIELDS,
+    "messages": _messages,
+    "max_completion_tokens": lambda p, v, limits: _integer(p, v, 1, limits.max_tokens),
+    "logprobs": _boolean,
+    "top_logprobs": lambda p, v, _: _integer(p, v, 0, MAX_TOP_LOGPROBS),
+}
+COMPLETION_FIELDS: dict[str, Checker] = {
+    **COMMON_FIELDS,
+    "prompt": _text,
+    "logprobs": lambda p, v, _: _integer(p, v, 0, MAX_TOP_LOGPROBS),
+    "echo": _boolean,
+}
+
+
+def parse_chat(data: bytes, limits: Limits) -> Request:
+    """Check the body of ``POST /v1/chat/completions``.
+
+    Raises:
+        ApiError: 400, or 404 for another model, naming the field.
+    """
+    return _parse(data, limits, CHAT_FIELDS, ("model", "messages"))
+
+
+def parse_completion(data: bytes, limits: Limits) -> Request:
+    """Check the body of ``POST /v1/completions``.
+
+    Raises:
+        ApiError: 400, or 404 for another model, naming the field.
+    """
+    return _parse(data, limits, COMPLETION_FIELDS, ("model", "prompt"))
+
+
+def parse_predict(data: bytes, limits: Limits) -> Request:
+    """Check the body of ``POST /predict``: ``{"input_text": "…"}``, and make it a chat.
+
+    Raises:
+        ApiError: 400, naming the field.
+    """
+    body = decode_json(data)
+    if unknown := sorted(body.keys() - {"input_text"}):
+        _fail(unknown[0], "is not supported; send input_text")
+    text = _text("input_text", body.get("input_text"), limits)
+    messages = [{"role": "user", "content": text}]
+    return Request({"model": limits.model_name, "messages": messages})
+
+
+def present_prediction(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to ``POST /predict`` from a chat completion."""
+    choice = answer["choices"][0]
+    return {
+        "output_text": choice["message"]["content"],
+        "finish_reason": choice["finish_reason"],
+        "model": answer["model"],
+    }
+
+
+def _parse(
+    data: bytes, limits: Limits, fields: dict[str, Checker], required: tuple[str, ...]
+) -> Request:
+    given = {name: value for name, value in decode_json(data).items() if value is not None}
+    for name in required:
+        if name not in given:
+            _fail(name, "must be set")
+    body = {}
+    for name, value in given.items():
+        if name not in fields:
+            _fail(name, "is not supported")
+        if name in limits.unsupported:
+            _fail(name, "is not supported by the engine behind this server")
+        body[name] = fields[name](name, value, limits)
+    return _request(body)
+
+
+def _request(body: dict[str, Any]) -> Request:
+    stream = body.get("stream", False)
+    options = body.pop("stream_options", None)
+    if options and not stream:
+        _fail("stream_options", "needs stream=true")
+    if "top_logprobs" in body and not body.get("logprobs"):
+        _fail("top_logprobs", "needs logprobs=true")
+    if "max_completion_tokens" in body and "max_tokens" in body:
+        _fail("max_tokens", "cannot be set together with max_completion_tokens")
+    body.pop("user", None)  # names the client's own user; changes no answer
+    return Request(body, stream, bool(options and options["include_usage"]))
+
+
+def decode_json(data: bytes) -> dict[str, Any]:
+    """Return a JSON object from a request's body.
+
+    Raises:
+        ApiError: not UTF-8, not JSON, NaN or infinite, too deep, or not an object.
+    """
+    try:
+        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise ApiError(400, "the body is not UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ApiError(400, f"the body is not JSON: {reason}") from None
+    if not isinstance(value, dict):
+        raise ApiError(400, "the body must be a JSON object")
+    _check_depth(value)
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _check_depth(value: Any) -> None:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ApiError(400, f"the body is nested deeper than {MAX_DEPTH} levels")
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]

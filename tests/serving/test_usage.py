@@ -1,0 +1,99 @@
+import json
+import threading
+
+import pytest
+
+from evqa.serving.metrics import ServerMetrics
+from evqa.serving.usage import RequestLog, RequestRecord, hash_answer, hash_prompt, utc_now
+
+
+def record(**changes):
+    values = {
+        "id": "req_1",
+        "time": "2026-01-02T03:04:05.678+00:00",
+        "key_id": "k",
+        "version": "evqa/1",
+        "model": "evqa",
+        "prompt_sha256": "p",
+        "answer_sha256": None,
+        "num_prompt_tokens": 1,
+        "num_completion_tokens": None,
+        "ttft_ms": None,
+        "latency_ms": 2.5,
+        "status": 200,
+        "prompt": "the question",
+        "answer": "the answer",
+    }
+    return RequestRecord(**{**values, **changes})
+
+
+def test_a_day_is_a_file_and_a_request_a_line(tmp_path):
+    log = RequestLog(tmp_path / "requests")
+    log.append(record())
+    log.append(record(id="req_2", time="2026-01-02T23:00:00.000+00:00"))
+    log.append(record(id="req_3", time="2026-01-03T00:00:00.000+00:00"))
+    files = sorted((tmp_path / "requests").iterdir())
+    assert [file.name for file in files] == ["2026-01-02.jsonl", "2026-01-03.jsonl"]
+    rows = [json.loads(line) for line in files[0].read_text().splitlines()]
+    assert [row["id"] for row in rows] == ["req_1", "req_2"]
+    assert RequestRecord.from_dict(rows[0]) == record(prompt=None, answer=None)
+
+
+@pytest.mark.parametrize("record_text", [False, True])
+def test_texts_are_kept_only_when_asked_for(tmp_path, record_text):
+    RequestLog(tmp_path, record_text=record_text).append(record(prompt="füür", answer="x"))
+    row = json.loads(next(tmp_path.iterdir()).read_text())
+    assert ("prompt" in row, "answer" in row) == (record_text, record_text)
+
+
+def test_records_of_others_are_for_the_owners_eyes(tmp_path):
+    RequestLog(tmp_path).append(record())
+    assert next(tmp_path.iterdir()).stat().st_mode & 0o077 == 0
+
+
+def test_writers_at_the_same_time_never_mix_their_lines(tmp_path):
+    logs = [RequestLog(tmp_path, record_text=True) for _ in range(8)]
+
+    def write(log, number):
+        for _ in range(50):
+            log.append(record(answer=str(number) * 2000))
+
+    threads = [threading.Thread(target=write, args=(log, n)) for n, log in enumerate(logs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = [json.loads(line) for line in next(tmp_path.iterdir()).read_text().splitlines()]
+    assert len(rows) == 400
+    assert all(len(set(row["answer"])) == 1 for row in rows)
+
+
+def test_the_same_prompt_has_the_same_hash_whatever_the_order_of_its_keys():
+    assert hash_prompt([{"role": "user", "content": "x"}]) == hash_prompt(
+        [{"content": "x", "role": "user"}]
+    )
+    assert hash_answer(None) is None
+    assert hash_answer("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_the_time_is_utc():
+    assert utc_now().endswith("+00:00")
+
+
+def test_metrics_add_up_and_two_servers_do_not_share_them():
+    first, second = ServerMetrics("evqa/1"), ServerMetrics("evqa/2")
+    for tokens in (5, None):
+        first.count("/v1/completions", 200)
+        first.observe(
+            latency_s=0.3,
+            first_byte_s=0.07,
+            num_prompt_tokens=tokens,
+            num_completion_tokens=tokens,
+        )
+    text = first.render().decode()
+    assert 'evqa_requests_total{route="/v1/completions",status="200",version="evqa/1"} 2.0' in text
+    assert 'evqa_tokens_total{kind="prompt",version="evqa/1"} 5.0' in text
+    assert 'evqa_request_seconds_bucket{le="0.25",version="evqa/1"} 0.0' in text
+    assert 'evqa_request_seconds_bucket{le="0.5",version="evqa/1"} 2.0' in text
+    assert 'evqa_first_token_seconds_count{version="evqa/1"} 2.0' in text
+    assert "evqa/1" not in second.render().decode()

@@ -1,0 +1,157 @@
+"""The proxy in front of a real vLLM: one engine a session, skipped where none is installed."""
+
+import os
+import shutil
+
+import openai
+import pytest
+from loopback import wait_until
+from test_launch import Served
+from tiny_llama import build_tiny_llama
+
+from evqa.config import project_dir
+from evqa.serving.auth import create_key
+
+QUESTION = [{"role": "user", "content": "How long does charging a car take?"}]
+NUM_TOKENS = 16
+
+
+def find_command():
+    """vLLM by EVQA_VLLM_COMMAND, on PATH, or in .venv-vllm."""
+    local = project_dir() / ".venv-vllm" / "bin" / "vllm"
+    return (
+        os.environ.get("EVQA_VLLM_COMMAND")
+        or shutil.which("vllm")
+        or (str(local) if local.is_file() else None)
+    )
+
+
+pytestmark = [
+    pytest.mark.skipif(find_command() is None, reason="no vllm here; install it: make serve-env"),
+    pytest.mark.timeout(600),
+]
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory):
+    return build_tiny_llama(tmp_path_factory.mktemp("vllm") / "model")
+
+
+@pytest.fixture(scope="session")
+def served(model_dir, tmp_path_factory):
+    outputs = tmp_path_factory.mktemp("vllm-outputs")
+    key = create_key(outputs / "serving" / "keys.json", "test")
+    process = Served(
+        outputs,
+        f"server.model_dir={model_dir}",
+        f"server.vllm_command='{find_command()}'",
+        "server.dtype=float32",
+        "server.kv_cache_gib=0.0625",
+    )
+    process.key = key
+    try:
+        process.wait_until_serving(300)
+        yield process
+    finally:
+        process.process.terminate()
+        process.end(120)
+
+
+@pytest.fixture
+def client(served):
+    with openai.OpenAI(base_url=served.url, api_key=served.key, max_retries=0) as opened:
+        yield opened
+
+
+def chat(client, **fields):
+    return client.chat.completions.create(
+        model="evqa", messages=QUESTION, max_tokens=NUM_TOKENS, temperature=0, **fields
+    )
+
+
+@pytest.fixture(scope="session")
+def expected(model_dir):
+    """The greedy answer of plain transformers: token ids of the prompt, text of the answer."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32).eval()
+    prompt = tokenizer.apply_chat_template(
+        QUESTION, add_generation_prompt=True, return_tensors="pt", return_dict=False
+    )
+    output = model.generate(
+        input_ids=prompt,
+        attention_mask=torch.ones_like(prompt),
+        max_new_tokens=NUM_TOKENS,
+        do_sample=False,
+    )
+    answer = tokenizer.decode(output[0, prompt.shape[1] :], skip_special_tokens=True)
+    return prompt.shape[1], answer
+
+
+def test_greedy_float32_answers_equal_transformers(client, expected):
+    answer = chat(client)
+    assert answer.usage.prompt_tokens == expected[0]
+    assert answer.choices[0].message.content == expected[1]
+    assert len(expected[1]) > 10
+
+
+def test_a_stream_says_the_same_with_usage_at_its_end(client, expected):
+    pieces = list(chat(client, stream=True, stream_options={"include_usage": True}))
+    text = "".join(p.choices[0].delta.content or "" for p in pieces if p.choices)
+    assert text == expected[1]
+    assert pieces[-1].usage.prompt_tokens == expected[0]
+
+
+def test_a_wrong_key_is_refused(served):
+    with (
+        openai.OpenAI(base_url=served.url, api_key="evqa-wrong", max_retries=0) as client,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        chat(client)
+
+
+def test_a_prompt_past_the_context_is_a_bad_request(client):
+    with pytest.raises(openai.BadRequestError, match="context length"):
+        client.chat.completions.create(
+            model="evqa", messages=[{"role": "user", "content": "a b " * 400}]
+        )
+
+
+def test_stop_n_seed_and_logprobs_are_honoured(client, expected):
+    stop = expected[1][3:5]
+    assert chat(client, stop=[stop]).choices[0].message.content == expected[1].split(stop)[0]
+    answer = chat(client, logprobs=True, top_logprobs=2)
+    assert len(answer.choices[0].logprobs.content[0].top_logprobs) == 2
+    several = client.chat.completions.create(
+        model="evqa", messages=QUESTION, max_tokens=4, n=3, seed=7
+    )
+    again = client.chat.completions.create(
+        model="evqa", messages=QUESTION, max_tokens=4, n=3, seed=7
+    )
+    assert len(several.choices) == 3
+    assert [c.message.content for c in several.choices] == [
+        c.message.content for c in again.choices
+    ]
+
+
+def test_plain_completions_work(client):
+    answer = client.completions.create(
+        model="evqa", prompt="charging", max_tokens=4, temperature=0
+    )
+    assert answer.usage.completion_tokens == 4
+
+
+def test_the_models_are_listed(client):
+    assert [model.id for model in client.models.list()] == ["evqa"]
+
+
+def test_a_client_that_leaves_frees_the_engine(served, client):
+    stream = client.chat.completions.create(
+        model="evqa", messages=QUESTION, max_tokens=200, stream=True, temperature=0
+    )
+    next(iter(stream))
+    stream.close()
+    wait_until(lambda: "evqa_requests_in_flight 0.0" in served.get("/metrics").text)
+    assert chat(client).choices[0].finish_reason in ("length", "stop")
