@@ -19,7 +19,7 @@ from evqa.qa.grammar import (
 _LEAD = re.compile(
     r"(?P<lead>(?:In|At|On|For|With|Since|Under|During|From|By|Between|Before|After|Without|Until|"
     r"Outside|Inside|Within|Over|Behind|Through|Throughout|Across|Among) "
-    r"[^,;:]{2,70}), (?P<rest>\S.*)$"
+    r"(?:[^,;:]|,(?=\d)){2,70}), (?P<rest>\S.*)$"
 )
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DATED_LEAD = re.compile(
@@ -174,7 +174,9 @@ def _ends_clause(words: list[str]) -> bool:
 def _is_finite(words: list[str], position: int) -> bool:
     """Tell whether a word is a form of be or have, a modal, or a verb that fits its noun."""
     plain = words[position].lower()
-    before = words[position - 1].lower()
+    # "10 A delivers": the unit is no article.
+    previous = words[position - 1]
+    before = previous if previous == "A" and position > 1 else previous.lower()
     if plain in BE or plain in MODALS or plain in ("has", "have", "had"):
         return True
     if before in _NEVER_BEFORE_VERB or words[position].endswith((",", ";")):
@@ -199,7 +201,9 @@ def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause |
             return None
         auxiliary, base, rest = verb, kept[1].lower(), " ".join(kept[2:])
     if base == "have" and _is_perfect(rest):
-        return None
+        if verb == "had" or rest.split()[:1] not in (["been"], *([word] for word in PAST)):
+            return None
+        auxiliary, base = verb, ""  # "has applied since": has asks, as a form of be does
     match = _PHRASAL.match(rest) if base else None
     if match and (match["particles"] != "up to" or base in ("add", "go", "come")):
         base, rest = f"{base} {match['particles']}", rest[match.end() :]

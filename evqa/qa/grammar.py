@@ -137,7 +137,7 @@ def is_subject(text: str) -> bool:
     words = text.split()
     if not words or len(words) > MAX_SUBJECT_WORDS or "," in text or ":" in text or "(" in text:
         return False
-    if _BAD_START.match(text) or POINTING.search(text) or words[-1].lower() in _DETERMINERS:
+    if _BAD_START.match(text) or POINTING.search(text) or words[-1] in _DETERMINERS:
         return False
     # "The box", "The standard": which one was said before, and a question cannot know.
     is_vague = words[0].lower() == "the" and len(words) == 2 and words[1].islower()
@@ -147,7 +147,10 @@ def is_subject(text: str) -> bool:
 def is_plural(subject: str) -> bool:
     """Tell whether a subject takes a plural verb, judged by its head noun."""
     head = re.split(r" (?:of|in|on|with|for|at|from|to|that|which|who|under|between) ", subject)[0]
-    last = head.split()[-1].lower()
+    last = head.split()[-1]
+    if last.isupper() and " and " not in head:  # CCS, VAT
+        return False
+    last = last.lower()
     if " and " in head:
         return True
     if head.split()[0].lower() in ("a", "an", "each", "every"):

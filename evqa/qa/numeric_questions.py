@@ -48,7 +48,8 @@ _HEDGE = (
 _BEFORE_NUMBER = re.compile(rf"(?:{_HEDGE}\s+)*$", re.IGNORECASE)
 # Where the part of a clause that belongs into the question ends.
 BOUNDARY = re.compile(
-    r"\s*(?:[,;:()]|\s(?:because|since|so that|so|which|whatever|while|whereas|although|though|if|"
+    r"\s*(?:,(?!\d)|[;:()]|\s(?:because|since|so that|so|which|whatever|while|whereas|"
+    r"although|though|if|"
     r"when|unless|until|and|but|or|including|plus|instead|not|rather|hence|even|as long|than|then|"
     r"without|before|after)\b).*$",
     re.IGNORECASE | re.DOTALL,
@@ -105,7 +106,9 @@ def numeric_questions(clause: Clause) -> Iterator[str]:
     elif amount is not None:
         yield from _of_being(clause, amount)
     if clause.is_past:
-        yield from _when(clause)
+        yield from _when(clause, "When")
+    elif clause.auxiliary in ("has", "have") and " since " in clause.rest:
+        yield from _when(clause, "Since when")
 
 
 def _of_verb(clause: Clause, amount: Amount) -> Iterator[str]:
@@ -123,9 +126,7 @@ def _of_verb(clause: Clause, amount: Amount) -> Iterator[str]:
             "save",
             "receive",
             "earn",
-            "make",
             "need",
-            "save",
             "give",
         ):
             yield _ask("How much", clause, amount.after)
@@ -200,7 +201,7 @@ def _of_being(clause: Clause, amount: Amount) -> Iterator[str]:
             yield question(start, tail(match["after"]), clause)
 
 
-def _when(clause: Clause) -> Iterator[str]:
+def _when(clause: Clause, ask: str) -> Iterator[str]:
     match = _DATE.search(clause.rest)
     if match is None or amount_of(clause) is not None:
         return
@@ -209,5 +210,5 @@ def _when(clause: Clause) -> Iterator[str]:
         return
     verb = f" {clause.verb}" if clause.verb else ""
     if clause.verb or before:
-        start = f"When {clause.auxiliary} {clause.subject}{verb} {before}"
+        start = f"{ask} {clause.auxiliary} {clause.subject}{verb} {before}"
         yield question(start, "", clause)

@@ -61,7 +61,8 @@ _OBJECT = re.compile(
 )
 _NAMING = re.compile(r"(?P<participle>called|named|rated|known as|labelled)\s+\S")
 _THERE = re.compile(
-    r"(?:(?P<lead>[A-Z][^,;:]{3,60}?),? )?[Tt]here (?P<be>are|were) (?P<object>[^,;:]+)"
+    r"(?:(?P<lead>[A-Z][^,;:]{3,60}?),? )?[Tt]here (?P<be>are|were) "
+    r"(?P<object>(?:[^,;:]|,(?=\d))+)"
 )
 _PLACE_OR_TIME = frozenset({"in", "at", "on"})
 _A_THING = (
@@ -185,6 +186,9 @@ def _definition(clause: Clause) -> Iterator[Asked]:
         )
         and not clause.is_past
     )
+    words = clause.subject.split()
+    if words[0].endswith("ing") or any(word.endswith("est") for word in words[:2]):
+        return
     if clause.verb or not is_defining or clause.auxiliary not in ("is", "are"):
         return
     if (

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from evqa.qa.candidate import Candidate, Passage
 from evqa.qa.grammar import THIRD, Vocabulary, is_plural, lower_first, with_article
+from evqa.qa.quantities import NUMBER_WORDS
 from evqa.segmentation import Line, LineKind, cells, lines
 
 MIN_ROWS = 3  # with the header
 MAX_COLUMNS = 6
 MAX_CELL_WORDS = 8
 MAX_HEADER_WORDS = 4
-PAIRS_PER_ROW = 3
+PAIRS_PER_ROW = 4
 MAX_LABEL_CHARACTERS = 2  # "B" says nothing without "state"
 _NO_ANSWER = frozenset({"", "-", "–", "—", "n/a", "none", "nothing", "yes", "no", "x", "✓"})
 _VAGUE = frozenset(
@@ -110,8 +111,9 @@ def wording(key: str, column: str, value: str) -> tuple[str, str]:
     if column.lower() in THIRD:  # "Needs", "Suits"
         return f"What does {key} {THIRD[column.lower()]}?", f"{key} {inside} {value}."
     if _ABBREVIATION.match(column):  # the table is turned: its columns are the names
-        return f"What is the {key} for {column}?", f"The {key} for {column} is {value}."
-    if is_plural(inside) and re.match(r"[\d,.]+$", value):
+        verb = "are" if is_plural(key) else "is"
+        return f"What {verb} the {key} for {column}?", f"The {key} for {column} {verb} {value}."
+    if is_plural(inside) and (re.match(r"[\d,.]+$", value) or value in NUMBER_WORDS):
         verb, has = ("do", "have") if is_plural(key) else ("does", "has")
         counted = inside.removesuffix("s") if value == "1" else inside
         return f"How many {inside} {verb} {key} have?", f"{key} {has} {value} {counted}."
@@ -120,7 +122,11 @@ def wording(key: str, column: str, value: str) -> tuple[str, str]:
 
 
 def _is_cell(value: str) -> bool:
-    return value.casefold() not in _NO_ANSWER and len(value.split()) <= MAX_CELL_WORDS
+    return (
+        "?" not in value
+        and value.casefold() not in _NO_ANSWER
+        and len(value.split()) <= MAX_CELL_WORDS
+    )
 
 
 def _inside(name: str) -> str:

@@ -23,6 +23,8 @@ MAX_CONTROL_SHARE = 0.05
 HEADING_SCALE = 1.12  # a heading is set this much larger than the body
 MAX_HEADING_WORDS = 16
 SAME_LINE_POINTS = 1.0
+SAME_COLUMN_POINTS = 1.0
+MAX_CELL_LINES = 4  # more lines in a row are columns of text, not a cell
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
 _NO_DATE = "20000101000000"  # what reproducible builds write instead of the time
 _PDF_DATE = re.compile(r"D?:?(\d{4})(\d{2})?(\d{2})?")
@@ -163,11 +165,32 @@ def _lines(page: list[Stretch]) -> list[list[list[Stretch]]]:
             beside = abs(stretch.y - last.y) < SAME_LINE_POINTS and stretch.x > last.x
             if beside and stretch.text.strip():
                 lines[-1].append([])
-            else:
+            elif not (stretch.text.strip() and _rejoin_row(lines, stretch)):
                 lines.append([[]])
         lines[-1][-1].append(stretch)
         last = stretch
-    return lines
+    return [line for line in lines if line[0]]
+
+
+def _rejoin_row(lines: list[list[list[Stretch]]], stretch: Stretch) -> bool:
+    """Go back to a row whose cell was set on several lines, when the next cell stands beside it.
+
+    The lines since the row belong to its last cell then. Tells whether there is such a row.
+    """
+    for back in range(2, MAX_CELL_LINES + 1):
+        row = lines[-back] if len(lines) >= back else None
+        first = row[-1][0] if row and row[-1] else None
+        if row is None or first is None:
+            return False
+        if abs(first.y - stretch.y) < SAME_LINE_POINTS and stretch.x > first.x:
+            wrapped = [part for line in lines[-back + 1 :] for cell in line for part in cell]
+            if any(abs(part.x - first.x) > SAME_COLUMN_POINTS for part in wrapped):
+                return False
+            row[-1].extend(wrapped)
+            del lines[-back + 1 :]
+            row.append([])
+            return True
+    return False
 
 
 def _broken(page: list[Stretch]) -> list[Stretch]:

@@ -17,7 +17,9 @@ _STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _EMPHASIS = re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _FENCE = re.compile(r"\s*(```|~~~)")
-_MDX = re.compile(r"(import|export) .*(from .*|;)$")
+_NO_TEXT = re.compile(r"(?:import|export) .*(?:from .*|;)$|:::|---")
+_UNDERLINE = re.compile(r"=+|-{3,}")
+_ITEM = re.compile(r"(?:[*+-]|\d+[.)])\s+(\S.*)")
 MAX_CONTROL_SHARE = 0.02
 
 
@@ -85,23 +87,26 @@ def markdown_text(text: str) -> str:
 
 def _add_line(lines: list[str], raw: str) -> None:
     line = _unmarked(raw).strip()
-    if _MDX.match(line) or (line.startswith(":::") or line == "---"):
+    above = lines[-1] if lines else ""
+    if _UNDERLINE.fullmatch(line) and _is_prose(above):
+        lines[-1] = f"{'#' if line[0] == '=' else '##'} {above}"
+    elif _NO_TEXT.match(line):
         lines.append("")
-    elif re.fullmatch(r"=+|-{3,}", line) and lines and lines[-1].strip():
-        lines[-1] = f"{'#' if line[0] == '=' else '##'} {lines[-1]}"
     elif line.startswith("|"):
-        if not _RULE_ROW.fullmatch(line):
-            lines.append(table_row(cells(line)))
-    elif item := re.match(r"(?:[*+-]|\d+[.)])\s+(\S.*)", line):
-        lines += ["", f"- {item[1]}"] if lines and _is_prose(lines[-1]) else [f"- {item[1]}"]
+        lines += [] if _RULE_ROW.fullmatch(line) else [table_row(cells(line))]
+    elif item := _ITEM.match(line):
+        lines += [*([""] if _is_prose(above) else []), f"- {item[1]}"]
     elif heading := HEADING.match(line):
         lines.append(f"{heading[1]} {heading[2].rstrip('# ')}")
-    elif line and lines and _is_prose(lines[-1]):
-        lines[-1] += f" {line}"  # a paragraph goes on
-    elif line and lines and lines[-1].startswith("- ") and raw.startswith("  "):
+    elif line and _goes_on(above, raw):
         lines[-1] += f" {line}"
     else:
-        lines += ["", line] if line and lines and lines[-1].startswith(("- ", "|")) else [line]
+        lines += ["", line] if line and above.startswith(("- ", "|")) else [line]
+
+
+def _goes_on(above: str, raw: str) -> bool:
+    """Tell whether a line goes on with the paragraph or the list item above it."""
+    return _is_prose(above) or (above.startswith("- ") and raw.startswith("  "))
 
 
 def _is_prose(line: str) -> bool:

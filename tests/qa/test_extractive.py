@@ -1,0 +1,276 @@
+"""The offline generator: golden questions, one for each form of sentence."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from records_for_tests import chunk, document
+
+from evqa.config.data import QAConfig
+from evqa.qa.candidate import Passage
+from evqa.qa.categories import categorise
+from evqa.qa.extractive import candidates_of, generate_extractive
+from evqa.qa.grammar import (
+    Vocabulary,
+    is_plural,
+    lower_first,
+    regular_past,
+    third_person,
+    with_article,
+)
+from evqa.qa.validate import rejection
+
+WORLD = (
+    "the car, a wallbox, the plug, chargers, drivers, carmakers, buildings and commercial sites; "
+    "in Germany, the AFIR, with Tesla, from Japan and by Mennekes"
+)
+
+
+def passage(text):
+    owner = document(text)
+    return Passage(chunk=chunk(text, owner), document=owner)
+
+
+def questions(text):
+    return [c.question for c in candidates_of(passage(text), Vocabulary.of(WORLD))]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "question"),
+    [
+        ("A 7.4 kW wallbox draws 32 A at 230 V on a single phase.",
+         "How much current does a 7.4 kW wallbox draw at 230 V on a single phase?"),
+        ("The Type 1 plug has five pins and works on a single phase.",
+         "How many pins does the Type 1 plug have?"),
+        ("Adding 36 kWh at 7.4 kW takes about 4.9 hours.",
+         "How long does adding 36 kWh at 7.4 kW take?"),
+        ("IEC 61851 defines four charging modes, and each has its use.",
+         "How many charging modes does IEC 61851 define?"),
+        ("In Germany, a typical wallbox costs €900 without the work.",
+         "How much does a typical wallbox cost in Germany?"),
+        ("CHAdeMO came from Japan in 2010.", "When did CHAdeMO come from Japan?"),
+        ("Ionity was founded in 2017 by four carmakers.", "When was Ionity founded?"),
+        ("AC charging loses about 10% of the energy on the way.",
+         "What percentage of the energy does AC charging lose on the way?"),
+        ("CCS stands for Combined Charging System.", "What does CCS stand for?"),
+        ("BS 7671 is the British wiring standard.", "What is BS 7671?"),
+        ("The Type 2 plug was developed by the company Mennekes.",
+         "Who developed the Type 2 plug?"),
+        ("NACS is standardised as SAE J3400.", "What is NACS standardised as?"),
+        ("The nominal frequency of wireless charging is 85 kHz.",
+         "What is the nominal frequency of wireless charging?"),
+        ("Carmakers limit the current because ordinary sockets overheat.",
+         "Why do carmakers limit the current?"),
+        ("Part S has applied in England since 15 June 2022.",
+         "Since when has Part S applied in England?"),
+        ("A European socket limited to 10 A delivers 2.3 kW.",
+         "How much power does a European socket limited to 10 A deliver?"),
+        ("A 40 A charger needs a 50 A breaker.", "What does a 40 A charger need?"),
+        ("By the end of 2027 each pool must offer at least 600 kW.",
+         "How much power must each pool offer by the end of 2027?"),
+        ("At the end of 2024 there were more than 200,000 public ports.",
+         "How many public ports were there at the end of 2024?"),
+    ],
+)  # fmt: skip
+def test_a_form_of_sentence_gives_its_question(sentence, question):
+    assert question in questions(sentence)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "It has five pins and one phase.",
+        "This limit is 32 A at 230 V.",
+        "They need a circuit of their own.",
+        "The box contains a control pilot.",
+        "Nobody pays €900 for such a thing.",
+        "If the charger trips, the car needs 30 minutes.",
+        "Never use a 16 A cable for 32 A.",
+        "The same rule requires another 30 mA device.",
+        "Press the button for 5 seconds and wait.",
+        "A sentence without end",
+        "Yes.",
+        "Figures, figures, figures.",
+    ],
+)
+def test_a_sentence_that_leans_on_others_gives_none(sentence):
+    assert questions(sentence) == []
+
+
+def test_at_most_two_questions_a_sentence_and_both_clauses_are_asked():
+    text = (
+        "An 11 kW wallbox uses three phases at 16 A each, "
+        "and a 22 kW wallbox uses three phases at 32 A each."
+    )
+    found = list(candidates_of(passage(text), Vocabulary.of(WORLD)))
+    assert len(found) == 2
+    assert {"11 kW" in c.question for c in found} == {True, False}
+    assert all(c.answer.endswith("A each.") and c.answer[0] == "A" for c in found)
+    assert all(text[c.start : c.end] == text for c in found)
+
+
+TABLE = """| Plug | Standard | Pins | Highest power |
+| Type 1 | SAE J1772 | 5 | 19.2 kW |
+| Type 2 | IEC 62196-2 | 7 | 43 kW |"""
+
+
+def test_a_table_is_asked_by_row():
+    found = {c.question: c.answer for c in candidates_of(passage(TABLE), Vocabulary())}
+    assert found["What is the standard for Type 1?"] == "The standard for Type 1 is SAE J1772."
+    assert found["How many pins does Type 2 have?"] == "Type 2 has 7 pins."
+    assert found["What is the highest power for Type 2?"] == (
+        "The highest power for Type 2 is 43 kW."
+    )
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "| only | header |",
+        "| A | B |\n| x | y |",
+        "| A | B |\n| same | 1 V |\n| same | 2 V |",
+        "| A | B |\n| x |\n| y | z |",
+        "| A | |\n| x | 1 |\n| y | 2 |",
+        "| 1 | 2 |\n| 3 | 4 |\n| 5 | 6 |",
+        "| A | A |\n| x | 1 |\n| y | 2 |",
+        "| Plug | Note |\n| x | - |\n| y | n/a |",
+    ],
+)
+def test_tables_that_tell_nothing_apart_give_none(table):
+    assert questions(table) == []
+
+
+def test_headings_that_ask_are_answered_by_what_follows():
+    answer = "Seven: three phases, neutral, earth and two pilots."
+    text = f"## How many pins does Type 2 have?\n\n{answer} Blue. Red."
+    (found, *_) = candidates_of(passage(text), Vocabulary())
+    assert found.question == "How many pins does Type 2 have?"
+    assert found.answer.startswith("Seven: three phases")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# What is it all about?\n\nJane, 2024",
+        "## And here?\n\nYes, it does.",
+        "## Wh?\n\n| a | b |",
+    ],
+)
+def test_titles_and_fragments_are_no_questions(text):
+    assert questions(text) == []
+
+
+def test_a_list_answers_its_introduction():
+    text = "A home installation needs:\n\n- a dedicated circuit\n- a residual-current device"
+    assert "What does a home installation need?" in questions(text)
+    (found,) = candidates_of(passage(text), Vocabulary.of(WORLD))
+    assert found.answer == "a dedicated circuit; a residual-current device."
+
+
+def test_the_number_of_pairs_a_chunk_is_bounded_and_second_questions_go_first():
+    text = " ".join(f"A {n} kW wallbox draws {n + 10} A at home." for n in range(10, 20))
+    config = QAConfig(max_pairs_per_chunk=5)
+    found = list(generate_extractive([passage(text)], config))
+    assert len(found) == 5
+    assert len({p.quote for p in found}) == 5
+
+
+SENTENCES = st.sampled_from(
+    [
+        "A 7.4 kW wallbox draws 32 A at 230 V.",
+        "CCS stands for Combined Charging System.",
+        "| Plug | Pins |\n| Type 1 | 5 |\n| Type 2 | 7 |",
+        "## What is a wallbox?",
+        "It depends; nobody knows, and 5 of 7 agree.",
+        "- item of 3 kW:",
+        "A station needs: ",
+        "€ 5 , 6 % , and -- ?",
+        "The the the has has 3 of of.",
+    ]
+)
+
+
+@given(st.lists(SENTENCES, max_size=8))
+def test_whatever_stands_there_every_answer_is_supported(parts):
+    held = passage("\n\n".join(parts))
+    for found in generate_extractive([held], QAConfig()):
+        text = held.chunk.text
+        assert text[found.quote_start : found.quote_end] == found.quote
+        assert (
+            rejection(found, held.chunk) is None
+            or rejection(found, held.chunk)[0] != "quote_not_found"
+        )
+
+
+@pytest.mark.parametrize(
+    ("base", "third", "past"),
+    [
+        ("need", "needs", "needed"),
+        ("carry", "carries", "carried"),
+        ("pass", "passes", "passed"),
+        ("use", "uses", "used"),
+        ("drop", "drops", "dropped"),
+        ("stay", "stays", "stayed"),
+        ("go", "goes", "goed"),
+    ],
+)
+def test_regular_forms_of_verbs(base, third, past):
+    assert (third_person(base), regular_past(base)) == (third, past)
+
+
+@pytest.mark.parametrize(
+    ("subject", "plural"),
+    [
+        ("a plug", False),
+        ("carmakers", True),
+        ("the pins of a plug", True),
+        ("each of the plugs", False),
+        ("CCS", False),
+        ("AC and DC", True),
+        ("the status", False),
+    ],
+)
+def test_number_of_a_subject(subject, plural):
+    assert is_plural(subject) is plural
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("A wallbox", "a wallbox"),
+        ("A 16 A charger", "a 16 A charger"),
+        ("Type 2 plugs", "Type 2 plugs"),
+        ("Tesla drivers", "Tesla drivers"),
+        ("AFIR rules", "AFIR rules"),
+        ("Carmakers in Japan", "carmakers in Japan"),
+        ("Adding 36 kWh", "adding 36 kWh"),
+        ("Plug & Charge", "Plug & Charge"),
+    ],
+)
+def test_the_first_word_loses_its_capital_unless_it_is_a_name(text, inside):
+    assert lower_first(text, Vocabulary.of(WORLD)) == inside
+
+
+@pytest.mark.parametrize(
+    ("noun", "expected"),
+    [
+        ("plug", "a plug"),
+        ("inlet", "an inlet"),
+        ("uptime", "an uptime"),
+        ("unit", "a unit"),
+        ("hour", "an hour"),
+        ("11 kW car", "an 11 kW car"),
+        ("8 A fuse", "an 8 A fuse"),
+        ("EV", "an EV"),
+        ("CCS car", "a CCS car"),
+    ],
+)
+def test_articles_follow_the_sound(noun, expected):
+    assert with_article(noun) == expected
+
+
+def test_categories_go_by_weight_and_whole_words():
+    keywords = {"pricing": ["price", "fee"], "speed": ["kw"]}
+    assert categorise([("The price and the fee", 1.0), ("50 kW", 1.0)], keywords) == "pricing"
+    assert categorise([("The price", 1.0), ("50 kW", 3.0)], keywords) == "speed"
+    assert categorise([("feedback, kwh", 1.0)], keywords) == "general"
+    assert categorise([("x", 1.0)], {}) == "general"

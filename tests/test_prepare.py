@@ -1,0 +1,422 @@
+"""The prepare job from end to end: on toy inputs, on the shipped corpus, and on real documents."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evqa import prepare
+from evqa.config import load_config
+from evqa.errors import GateError, UserError
+from evqa.prepare import prepare_dataset
+from evqa.records import Chunk, Document, QAPair, read_jsonl
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = [
+    "chunks.jsonl",
+    "contamination.json",
+    "documents.jsonl",
+    "dropped.jsonl",
+    "ledger.json",
+    "manifest.json",
+    "pairs.jsonl",
+]
+PAGE = """<html lang="en"><head><title>{title}</title></head><body>
+<nav>Home About</nav><main>
+<h1>{title}</h1><h2>How many pins does {name} have?</h2><p>The {name} plug has {pins} pins,
+and each
+of them has its own task in the connector of the car.</p><h2>Power</h2><p>A {name} charger with a
+rating of {amps} A delivers {power} kW at 230 V when the cable is long enough for the car park. The
+cable of the charger is locked while the current is flowing through it, and it is released when the
+driver ends the session.</p><p>{story}</p></main></body></html>"""
+NAMES = ["Alpha", "Beta", "Gamma", "Delta", "Epsilon"]
+
+
+def write_pages(folder, names=NAMES):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        text = PAGE.format(
+            title=f"The {name} plug",
+            name=name, pins=number + 4, amps=10 + number, power=2 + number,
+            story=" ".join(f"{name.lower()}{chr(97 + n % 26)}{n}" for n in range(150)),
+        )  # fmt: skip
+        (folder / f"{name.lower()}.html").write_text(text)
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """A folder of pages, and a function that prepares it with overrides."""
+    write_pages(tmp_path / "html")
+    (tmp_path / "questions.jsonl").write_text("")
+
+    def run(*overrides):
+        config = load_config(
+            "prepare",
+            [
+                "data=web",
+                f"sources.web.folder={tmp_path / 'html'}",
+                f"benchmark.path={tmp_path / 'questions.jsonl'}",
+                f"paths.prepared_dir={tmp_path / 'prepared'}",
+                f"paths.outputs_dir={tmp_path / 'outputs'}",
+                "documents.min_words=20",
+                *overrides,
+            ],
+        )
+        return prepare_dataset(config)
+
+    run.folder = tmp_path
+    return run
+
+
+def question(**fields):
+    row = {
+        "id": "q1", "question": "Is this a question at all?", "answer": "Yes.", "alternatives": [],
+        "key_facts": [], "category": "general", "difficulty": "easy", "split": "in_corpus",
+        "source": "alpha.html", "as_of": None,
+    }  # fmt: skip
+    return json.dumps({**row, **fields}) + "\n"
+
+
+def bytes_of(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_dataset_has_all_its_files_and_they_hang_together(toy):
+    found = toy()
+    assert sorted(path.name for path in found.folder.iterdir()) == FILES
+    assert found.folder.name == found.id
+    assert found.id.startswith("web-")
+    assert len(found.id) == len("web-") + 12
+    documents = {d.id: d for d in read_jsonl(found.folder / "documents.jsonl", Document)}
+    chunks = {c.id: c for c in read_jsonl(found.folder / "chunks.jsonl", Chunk)}
+    pairs = list(read_jsonl(found.folder / "pairs.jsonl", QAPair))
+    assert len(documents) == len(NAMES)
+    for chunk in chunks.values():
+        assert documents[chunk.document_id].text[chunk.start : chunk.end] == chunk.text
+    for pair in pairs:
+        assert chunks[pair.chunk_id].text[pair.quote_start : pair.quote_end] == pair.quote
+        assert pair.split == documents[pair.document_id].split
+    assert "How many pins does Gamma have?" in {pair.question for pair in pairs}
+    assert found.manifest["counts"]["pairs"] == len(pairs)
+
+
+def test_the_ledger_chains_from_stage_to_stage(toy):
+    (toy.folder / "html" / "empty.html").write_text("")
+    (toy.folder / "html" / "short.html").write_text("<html><body><p>Short.</p></body></html>")
+    shutil.copy(toy.folder / "html" / "alpha.html", toy.folder / "html" / "copy.html")
+    found = toy()
+    stages = json.loads((found.folder / "ledger.json").read_text())["stages"]
+    assert [stage["stage"] for stage in stages] == [
+        "read", "filter", "deduplicate", "validate", "contamination",
+    ]  # fmt: skip
+    for stage in stages:
+        assert stage["in"] == stage["kept"] + sum(stage["dropped"].values())
+    assert stages[0]["kept"] == stages[1]["in"]
+    assert stages[1]["kept"] == stages[2]["in"]
+    reasons = {
+        row["source"]: row["reason"]
+        for row in map(json.loads, (found.folder / "dropped.jsonl").read_text().splitlines())
+        if row["stage"] in ("read", "filter", "deduplicate")
+    }
+    assert reasons["empty.html"] == "empty_file"
+    assert reasons["short.html"] == "too_short"
+    assert {"alpha.html", "copy.html"} & reasons.keys()
+
+
+def test_the_same_inputs_give_the_same_bytes_elsewhere(toy, tmp_path):
+    first = toy()
+    moved = tmp_path / "moved" / "deep"
+    shutil.copytree(toy.folder / "html", moved)
+    second = toy(f"sources.web.folder={moved}", f"paths.prepared_dir={tmp_path / 'other'}")
+    assert first.id == second.id
+    assert bytes_of(first.folder) == bytes_of(second.folder)
+
+
+def test_workers_do_not_change_a_byte(toy, tmp_path):
+    first = toy()
+    second = toy("sources.num_workers=2", f"paths.prepared_dir={tmp_path / 'other'}")
+    assert bytes_of(first.folder) == bytes_of(second.folder)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "documents.chunk_words=80",
+        "documents.scrub_pii=false",
+        "qa.max_pairs_per_chunk=1",
+        "sources.web.extractor=trafilatura",
+        "data.name=other",
+    ],
+)
+def test_a_setting_that_matters_makes_another_dataset(toy, override):
+    assert toy().id != toy(override).id
+
+
+@pytest.mark.parametrize(
+    "override", ["sources.web.timeout_s=5", "qa.budget_usd=9", "seed=7", "output=json"]
+)
+def test_a_setting_that_does_not_matter_keeps_it(toy, override):
+    assert toy().id == toy(override).id
+
+
+def test_other_input_or_benchmark_makes_another_dataset(toy):
+    first = toy()
+    (toy.folder / "questions.jsonl").write_text(question())
+    second = toy()
+    write_pages(toy.folder / "html", [*NAMES, "Zeta"])
+    assert len({first.id, second.id, toy().id}) == 3
+
+
+def test_a_ready_dataset_is_used_at_once_without_parsers(toy):
+    found = toy()
+    code = (
+        "import sys\nfrom evqa.config import load_config\n"
+        "from evqa.prepare import prepare_dataset\n"
+        f"prepare_dataset(load_config('prepare', {ARGUMENTS(toy)!r}))\n"
+        "heavy = {'newspaper', 'trafilatura', 'pypdf', 'torch', 'transformers', 'datasketch'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    before = bytes_of(found.folder)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    assert bytes_of(found.folder) == before
+
+
+def ARGUMENTS(toy):  # noqa: N802  reads as a constant where it is used
+    return [
+        "data=web",
+        f"sources.web.folder={toy.folder / 'html'}",
+        f"benchmark.path={toy.folder / 'questions.jsonl'}",
+        f"paths.prepared_dir={toy.folder / 'prepared'}",
+        f"paths.outputs_dir={toy.folder / 'outputs'}",
+        "documents.min_words=20",
+    ]
+
+
+def _prepare(arguments):
+    return prepare_dataset(load_config("prepare", arguments)).id
+
+
+def test_two_processes_at_once_are_fine(toy):
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2) as pool:
+        ids = pool.map(_prepare, [ARGUMENTS(toy)] * 2)
+    assert ids[0] == ids[1]
+    assert [p.name for p in (toy.folder / "prepared").iterdir()] == [ids[0]]
+
+
+def test_a_crash_at_any_write_leaves_nothing_or_everything(toy, monkeypatch):
+    for name in NAMES[2:]:
+        (toy.folder / "html" / f"{name.lower()}.html").unlink()
+    expected = bytes_of(toy().folder)
+    shutil.rmtree(toy.folder / "prepared")
+    for name in ("replace", "fsync"):
+        real = getattr(os, name)
+        for point in range(1, 40):
+            calls = []
+
+            def crash(*args, calls=calls, point=point, real=real):
+                calls.append(1)
+                if len(calls) == point:
+                    raise KeyboardInterrupt
+                return real(*args)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(os, name, crash)
+                try:
+                    found = toy()
+                except KeyboardInterrupt:
+                    found = None
+            names = [p.name for p in (toy.folder / "prepared").iterdir()]
+            assert all(not name.startswith(".") for name in names)
+            if names:
+                assert bytes_of(toy.folder / "prepared" / names[0]) == expected
+                shutil.rmtree(toy.folder / "prepared" / names[0])
+            if found is not None:
+                break
+        else:
+            pytest.fail("never got through")
+
+
+def test_held_out_documents_give_no_pair(toy):
+    (toy.folder / "questions.jsonl").write_text(question(split="held_out", source="beta.html"))
+    found = toy()
+    documents = {d.source: d for d in read_jsonl(found.folder / "documents.jsonl", Document)}
+    assert documents["beta.html"].split == "held_out"
+    pairs = list(read_jsonl(found.folder / "pairs.jsonl", QAPair))
+    assert pairs
+    assert documents["beta.html"].id not in {pair.document_id for pair in pairs}
+    certificate = json.loads((found.folder / "contamination.json").read_text())
+    assert [row["source"] for row in certificate["held_out_documents"]] == ["beta.html"]
+
+
+def test_a_generated_benchmark_question_is_dropped(toy):
+    asked = "How many pins does Gamma have?"
+    (toy.folder / "questions.jsonl").write_text(question(question=asked, source="gamma.html"))
+    found = toy()
+    assert asked not in {p.question for p in read_jsonl(found.folder / "pairs.jsonl", QAPair)}
+    assert "benchmark_overlap" in (found.folder / "dropped.jsonl").read_text()
+
+
+def test_shipped_pairs_join_in_and_leaks_among_them_stop_the_job(toy):
+    quote = "The Alpha plug has 4 pins"
+    row = {
+        "source": "alpha.html", "category": "connector_types", "difficulty": "easy",
+        "questions": ["Alpha: how many pins?"], "answer": "It has 4 pins.", "quote": quote,
+    }  # fmt: skip
+    path = toy.folder / "pairs.jsonl"
+    path.write_text(json.dumps(row))
+    found = toy(f"data.pairs_file={path}")
+    assert found.manifest["counts"]["pairs_by_generator"]["shipped"] == 1
+    (toy.folder / "questions.jsonl").write_text(question(question="Alpha: how many pins?"))
+    with pytest.raises(GateError, match=r"shipped pair \(line 1\)"):
+        toy(f"data.pairs_file={path}")
+    (toy.folder / "questions.jsonl").write_text(question(split="held_out", source="alpha.html"))
+    with pytest.raises(GateError, match=r"pairs\.jsonl:1: alpha\.html is held out"):
+        toy(f"data.pairs_file={path}")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sources.web.folder=null"], "no input documents: no folder and no URL is set"),
+        (["sources.web.folder=/nowhere/html"], "sources.web.folder=/nowhere/html: does not exist"),
+        (["benchmark.path=/nowhere/q.jsonl"], "benchmark.path=/nowhere/q.jsonl: no such file"),
+        (["data.pairs_file=/nowhere/p.jsonl"], "data.pairs_file=/nowhere/p.jsonl: no such file"),
+        (["documents.min_words=90000"], "no question-answer pair is left"),
+        (["sources.web.urls=[ftp://x.example/a]"], "ftp://x.example/a: not a web address"),
+        (["sources.web.urls_file=/nowhere/u.txt"], "sources.web.urls_file=/nowhere/u.txt"),
+    ],
+)
+def test_what_a_user_can_get_wrong_is_one_line(toy, overrides, message):
+    with pytest.raises(UserError) as error:
+        toy(*overrides)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not list((toy.folder / "prepared").glob("*"))
+
+
+def test_an_imbalance_of_the_ledger_is_a_gate(toy, monkeypatch):
+    from evqa.ledger import Ledger
+
+    monkeypatch.setattr(Ledger, "keep", lambda *_args: None)
+    with pytest.raises(GateError, match="does not balance"):
+        toy()
+
+
+def test_ready_pairs_make_a_dataset_too(toy, tmp_path):
+    path = tmp_path / "own.jsonl"
+    rows = [{"question": f"What is thing number {n}?", "answer": f"It is {n}."} for n in range(40)]
+    rows += [rows[0], {"question": "What is TODO?", "answer": "TODO"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = toy("data=jsonl", f"data.path={path}")
+    assert found.manifest["counts"]["pairs"] == 40
+    assert found.manifest["counts"]["documents"] == 0
+
+
+def run_job(*arguments, **variables):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    command = [sys.executable, "-m", "evqa.prepare", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_the_job_prints_json_and_exits_with_the_code_of_its_error(toy):
+    done = run_job(*ARGUMENTS(toy), "output=json")
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert Path(printed["folder"]).is_dir()
+    assert printed["counts"]["documents"] == len(NAMES)
+    assert printed["ledger"][0]["stage"] == "read"
+    wrong = run_job("data=web", f"paths.prepared_dir={toy.folder}")
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("error: no input documents")
+    assert len(wrong.stderr.splitlines()) == 1
+
+
+def test_without_a_key_nothing_is_fetched(toy):
+    done = run_job(
+        "data=web", "qa=together", "sources.web.urls=[http://127.0.0.1:9/x]", TOGETHER_API_KEY=""
+    )
+    assert done.returncode == 2
+    assert "TOGETHER_API_KEY" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """The shipped corpus, prepared once."""
+    folder = tmp_path_factory.mktemp("sample")
+    config = load_config("prepare", [f"paths.prepared_dir={folder}"])
+    return prepare_dataset(config)
+
+
+def test_the_shipped_corpus_loses_no_document_and_gives_many_pairs(sample):
+    counts = sample.manifest["counts"]
+    assert counts["documents"] >= 40
+    assert {"train", "validation", "test", "held_out"} <= counts["documents_by_split"].keys()
+    assert counts["pairs_by_generator"]["extractive"] >= 500
+    assert counts["pairs_by_generator"]["shipped"] >= 150
+    ledger = json.loads((sample.folder / "ledger.json").read_text())["stages"]
+    assert ledger[0]["dropped"] == ledger[1]["dropped"] == {}
+
+
+def test_the_shipped_corpus_keeps_its_metadata(sample):
+    documents = list(read_jsonl(sample.folder / "documents.jsonl", Document))
+    assert all(document.title and document.license for document in documents)
+    assert all(document.authors for document in documents)
+    pages = [document for document in documents if document.kind == "html"]
+    assert all(page.published and page.url for page in pages)
+    assert all(document.language == "en" for document in documents)
+
+
+def test_the_shipped_pairs_are_clean_of_the_benchmark(sample):
+    certificate = json.loads((sample.folder / "contamination.json").read_text())
+    assert certificate["num_remaining"] == 0
+    assert certificate["num_questions"] >= 200
+    assert all(row["jaccard"] < 0.1 for row in certificate["held_out_documents"])
+
+
+@pytest.mark.skipif("EVQA_CORPUS_DIR" not in os.environ, reason="EVQA_CORPUS_DIR is not set")
+def test_real_documents_each_have_a_fate(tmp_path):
+    corpus = Path(os.environ["EVQA_CORPUS_DIR"])
+    config = load_config(
+        "prepare",
+        [
+            "data=web_pdf",
+            f"sources.web.folder={corpus / 'html'}",
+            f"sources.pdf.folder={corpus / 'pdf'}",
+            f"sources.text.folder={corpus / 'text'}",
+            f"paths.prepared_dir={tmp_path}",
+        ],
+    )
+    found = prepare_dataset(config)
+    rows = [json.loads(line) for line in (found.folder / "dropped.jsonl").read_text().splitlines()]
+    reasons = {row["source"]: row["reason"] for row in rows if row["stage"] != "validate"}
+    assert {name: reasons.get(f"derived_{name}.pdf") for name in ODD_PDFS} == ODD_PDFS
+    assert len({"ocpi_2.1.1.pdf", "ocpi_2.1.1-d2.pdf"} & reasons.keys()) == 1
+    wikipedia = {s for s in reasons if s.startswith("scraped_wikipedia_Electric_vehicle")}
+    assert wikipedia
+    assert reasons["evcc_de_features_loadmanagement.mdx"] == "language"
+    assert reasons["trap_smartevse_device_ui.html"]
+    assert reasons["smartevse_v3_schematic.pdf"]
+    for kept in ("gao-25-106992.pdf", "microocpp_intro-tech.html", "smartevse_configuration.md"):
+        assert kept not in reasons
+    assert found.manifest["counts"]["pairs"] >= 800
+
+
+ODD_PDFS = {
+    "empty": "empty_file",
+    "html_named": "not_a_pdf",
+    "truncated": "damaged",
+    "encrypted_user_password": "encrypted",
+    "scanned": "no_text_layer",
+}
+
+
+def test_the_code_hash_covers_the_rooms():
+    assert set(prepare.CODE) >= {"sources", "documents", "qa"}
+    assert len(prepare.code_hash()) == 64
