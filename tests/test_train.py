@@ -22,8 +22,8 @@ def command(place, *words, script="train.py"):
     head = [sys.executable, *script.split()]
     return [
         *head,
-        *(["experiment=smoke", f"paths.prepared_dir={place}/prepared"] if "train" in script else []),
-        f"paths.outputs_dir={place}/out",
+        *(["experiment=smoke", f'paths.prepared_dir="{place}/prepared"'] if "train" in script else []),
+        f'paths.outputs_dir="{place}/out"',
         *words,
     ]
 

@@ -31,7 +31,7 @@ from evqa.config.help import help_text
 from evqa.config.jobs import JobConfig
 from evqa.config.register import config_dir, register_configs
 from evqa.config.resume import resumed
-from evqa.errors import EvqaError, InterruptedRunError, from_os_error
+from evqa.errors import ConfigError, EvqaError, InterruptedRunError, from_os_error
 
 C = TypeVar("C", bound=JobConfig)
 Job = Callable[[C, Path], Any]
@@ -102,6 +102,8 @@ def _start(name: str, schema: type[C], job: Job[C], arguments: Sequence[str]) ->
     known = get_args_parser().parse_args(list(arguments))
     if known.hydra_help or known.shell_completion:
         return _through_hydra(name, lambda _config: None)
+    if known.multirun and known.cfg:
+        raise ConfigError("--cfg prints one config; leave -m out, and one value for each key")
     combinations = expand(known.overrides) if known.multirun else [list(known.overrides)]
     configs = [to_plain(compose_config(name, words), schema) for words in combinations]
     if not known.multirun and getattr(configs[0], "resume", None):

@@ -55,8 +55,8 @@ def test_exit_code_and_line(body, code, line):
         assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_multirun_goes_on_after_a_failure_and_reports_it():
+def test_a_multirun_goes_on_after_a_failure_and_reports_it(tmp_path):
     body = "print('r', config.lora.r); exec('raise errors.GateError(\"no\")' if config.lora.r == 2 else '')"
-    done = run_script(body, "-m", "lora.r=1,2,3")
+    done = run_script(body, "-m", "lora.r=1,2,3", f"paths.outputs_dir={tmp_path}")
     assert done.returncode == 4
     assert [w for w in done.stdout.splitlines() if w.startswith("r ")] == ["r 1", "r 2", "r 3"]

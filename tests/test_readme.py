@@ -1,0 +1,70 @@
+"""Every command of the README is one that exists: it composes, or names a target or subcommand."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evqa.config.run_job import expand
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands():
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if words:
+                yield words
+
+
+def dry(words):
+    """Return the harmless form of a command: nothing is trained, served or written."""
+    head, *rest = words
+    if head == "make":
+        return ["make", "-n", *rest]
+    if head == "python":
+        if "-m" in rest[1:]:
+            rest = [rest[0], *expand([word for word in rest[1:] if word != "-m"])[0]]
+        asked = rest if "--help" in rest else [*rest, "--cfg", "job"]
+        return [sys.executable, *[w for w in asked if not w.startswith("resume=")]]
+    if head == "evqa":
+        depth = 2 if rest[0] in {"keys", "registry"} else 1
+        return [sys.executable, "-m", "evqa.cli", *rest[:depth], "--help"]
+    if head == "aim":
+        return [str(Path(sys.executable).parent / "aim"), *rest[:1], "--help"]
+    raise AssertionError(f"nobody checks {head!r}")
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_the_command_exists(words):
+    done = subprocess.run(
+        dry(words), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    if words[0] == "python" and "--help" not in words:
+        assert "\n" in done.stdout
+
+
+def test_the_two_commands_come_first():
+    assert list(commands())[:2] == [["make", "train"], ["make", "test"]]
+
+
+def test_ci_runs_the_readmes_test_command_and_the_checks():
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "make test" in script
+    assert "make check" in script
+
+
+def test_the_python_example_compiles():
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    compile(block, "README.md", "exec")
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:conf|data|docs|benchmarks|evqa)/[\w/]*)`", README))))
+def test_the_folders_exist(path):
+    assert (ROOT / path).is_dir()
