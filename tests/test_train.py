@@ -47,7 +47,7 @@ def adapter_bytes(folder):
     return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
 
 
-def one_line(done, code, *words):
+def check_one_line(done, code, *words):
     assert done.returncode == code, done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, done.stderr
@@ -151,7 +151,7 @@ def test_ctrl_c_leaves_a_resumable_run(place):
     assert started.returncode == 130, err
     assert "go on with: python train.py" in err.splitlines()[-1]
     different = run(place, f'resume="{folder}"', "lora.r=4")
-    one_line(different, 2, "lora.r", "16", "4")
+    check_one_line(different, 2, "lora.r", "16", "4")
     resumed = run(place, "resume=unfinished")
     assert resumed.returncode == 0, resumed.stderr
     assert latest(place) == folder.resolve()
@@ -159,7 +159,7 @@ def test_ctrl_c_leaves_a_resumable_run(place):
     lines = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 13))
     assert max(line.get("resumed_from_step", 0) for line in lines) > 0
-    one_line(run(place, f'resume="{folder}"'), 2, "finished")
+    check_one_line(run(place, f'resume="{folder}"'), 2, "finished")
 
 
 def wait_for_step(runs, process):
@@ -224,40 +224,40 @@ class TestMistakes:
         empty = tmp_path / "empty"
         empty.mkdir()
         done = run(place, "data=web", f"sources.web.folder={empty}")
-        one_line(done, 2, str(empty))
+        check_one_line(done, 2, str(empty))
 
     def test_a_data_folder_that_is_not_there(self, place):
-        one_line(run(place, "data=web", "sources.web.folder=/no/such"), 2, "/no/such")
+        check_one_line(run(place, "data=web", "sources.web.folder=/no/such"), 2, "/no/such")
 
     def test_a_model_folder_without_weights(self, place, tmp_path):
         (tmp_path / "config.json").write_text('{"model_type": "llama"}')
         done = run(place, "model=smollm2_135m", f"model.path={tmp_path}")
-        one_line(done, 2, "no weights there", str(tmp_path))
+        check_one_line(done, 2, "no weights there", str(tmp_path))
 
     def test_a_package_that_is_not_installed(self, place):
         done = run(place, "logger=wandb")
-        one_line(done, 2, "wandb", "pip install wandb")
+        check_one_line(done, 2, "wandb", "pip install wandb")
 
     def test_a_missing_benchmark(self, place):
-        one_line(run(place, "benchmark.path=/none.jsonl"), 2, "benchmark.path", "/none.jsonl")
+        check_one_line(run(place, "benchmark.path=/none.jsonl"), 2, "benchmark.path", "/none.jsonl")
 
     def test_no_api_key(self, place):
         done = run(place, "qa=together", env={**os.environ, "TOGETHER_API_KEY": ""})
-        one_line(done, 2, "TOGETHER_API_KEY")
+        check_one_line(done, 2, "TOGETHER_API_KEY")
 
     def test_a_gpu_that_is_not_there(self, place):
         import torch
 
         if torch.cuda.is_available():
             pytest.skip("there is a GPU here")
-        one_line(run(place, "trainer=gpu"), 2, "trainer=cpu")
+        check_one_line(run(place, "trainer=gpu"), 2, "trainer=cpu")
 
     def test_over_the_memory_budget(self, place):
         done = run(place, "memory.budget_gib=0.001")
-        one_line(done, 4, "memory.budget_gib=0.001")
+        check_one_line(done, 4, "memory.budget_gib=0.001")
 
     def test_evaluate_before_any_run(self, tmp_path):
-        one_line(run(tmp_path, script="evaluate.py"), 2, "python train.py")
+        check_one_line(run(tmp_path, script="evaluate.py"), 2, "python train.py")
 
     def test_someone_elses_file_in_place_of_the_outputs(self, tmp_path, place):
         (tmp_path / "out").write_text("mine")
@@ -280,7 +280,7 @@ def test_a_full_disk_is_one_line(place, tmp_path, size_kib):
         pytest.skip("mounting is not allowed here")
     try:
         done = run(place, f"paths.outputs_dir={disk}/out", "logger=none")
-        one_line(done, 5, "disk full")
+        check_one_line(done, 5, "disk full")
         assert not list(disk.rglob("*.tmp"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
