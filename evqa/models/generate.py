@@ -14,7 +14,6 @@ import torch
 from evqa.config.evaluation import GenerationConfig
 from evqa.models.chat import ids_sha256, prompt_ids, question_messages
 
-
 DEFAULT_MAX_NEW_TOKENS = 128
 
 
