@@ -7,8 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from evqa.config import ReleaseConfig, run_job, to_dict
+from evqa.config import ReleaseConfig, from_dict, run_job, to_dict
 from evqa.config.jobs import Output
+from evqa.config.model import QuantizationConfig, QuantizationKind
+from evqa.config.serving import BaseWeights
 from evqa.errors import UserError
 from evqa.export.card import model_card
 from evqa.export.generator import TransformersGenerator
@@ -38,14 +40,20 @@ def release(config: ReleaseConfig, _folder: Path) -> None:
     check_adapter(run / "adapter")
     base = base_path(run, manifest)
     questions = parity_questions(config, manifest)
+    nf4 = trained_quantization(config, manifest)
     registry = Registry(registry_folder(config), config.registry.name)
     _quiet_transformers()
     with registry.staging() as staged:
         _say(f"asking the adapter of {run.name} {len(questions)} questions")
-        observed = _observe_adapter(config, base, run / "adapter", questions)
+        observed = _observe_adapter(config, base, run / "adapter", questions, nf4)
         _say(f"merging it into {base} ({config.export.dtype})")
         merge_adapter(
-            base, run / "adapter", staged, config.export.dtype, config.export.max_shard_gib
+            base,
+            run / "adapter",
+            staged,
+            config.export.dtype,
+            config.export.max_shard_gib,
+            nf4,
         )
         _say("asking the merged model the same questions")
         report = _compare_merged(config, staged, observed)
@@ -131,10 +139,25 @@ def _question(file: Path, number: int, line: str) -> str:
         raise UserError(f"{file}:{number}: expected an object with a `question`") from None
 
 
+def trained_quantization(
+    config: ReleaseConfig, manifest: dict[str, Any]
+) -> QuantizationConfig | None:
+    """Return how training quantised the base, when the merge shall keep those values."""
+    recorded = (manifest.get("config") or {}).get("quantization")
+    if config.export.base_weights is BaseWeights.original or not recorded:
+        return None
+    quantization = from_dict(QuantizationConfig, recorded)
+    return quantization if quantization.kind is QuantizationKind.nf4 else None
+
+
 def _observe_adapter(
-    config: ReleaseConfig, base: str, adapter: Path, questions: list[str]
+    config: ReleaseConfig,
+    base: str,
+    adapter: Path,
+    questions: list[str],
+    nf4: QuantizationConfig | None,
 ) -> list[Observation]:
-    model = load_with_adapter(base, adapter, config.export.dtype)
+    model = load_with_adapter(base, adapter, config.export.dtype, nf4)
     reference = TransformersGenerator(model, load_tokenizer(adapter))
     observed = observe(reference, questions, config.export.parity.max_new_tokens)
     del model, reference

@@ -15,6 +15,13 @@ class ExportDtype(StrEnum):
     fp32 = "fp32"
 
 
+class BaseWeights(StrEnum):
+    """Which weights an adapter is merged into."""
+
+    trained = "trained"
+    original = "original"
+
+
 @dataclass(kw_only=True, slots=True)
 class ParityConfig:
     """What the merged model must show before it is registered."""
@@ -37,6 +44,9 @@ class ExportConfig:
     """Merging the adapter into its base."""
 
     dtype: ExportDtype = setting(ExportDtype.bf16, "type of the merged weights")
+    base_weights: BaseWeights = setting(
+        BaseWeights.trained, "trained: as the adapter saw them (NF4 values where it was NF4)"
+    )
     max_shard_gib: float = number(4.0, gt=0, le=50, doc="largest safetensors file, GiB")
     parity: ParityConfig = group(ParityConfig, "the gate before registering")
 

@@ -1,8 +1,9 @@
 """Merging a LoRA adapter into its base, with plain transformers and peft on the CPU.
 
-The base is loaded afresh in the export's arithmetic, never the NF4 one that training held:
-``W' = W + scaling * B A`` on weights that are not quantised. rsLoRA and DoRA merge the same way
-(https://arxiv.org/abs/2106.09685, https://arxiv.org/abs/2312.03732,
+The base is loaded afresh and ``W' = W + scaling * B A`` is computed on weights that are not packed.
+W is by default what the adapter was trained on: NF4 values, dequantised, where training was in
+NF4 (on the embedded default the original weights change answers, these do not). rsLoRA and DoRA
+merge the same way (https://arxiv.org/abs/2106.09685, https://arxiv.org/abs/2312.03732,
 https://arxiv.org/abs/2402.09353).
 """
 
@@ -10,13 +11,19 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from evqa.config.model import QuantizationConfig
 from evqa.errors import OutsideError, UserError
 
 TORCH_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
 def merge_adapter(
-    base_dir: str, adapter_dir: Path, output_dir: Path, dtype: str, max_shard_gib: float
+    base_dir: str,
+    adapter_dir: Path,
+    output_dir: Path,
+    dtype: str,
+    max_shard_gib: float,
+    nf4: QuantizationConfig | None = None,
 ) -> None:
     """Write base + adapter as one checkpoint that plain ``AutoModelForCausalLM`` loads.
 
@@ -29,33 +36,38 @@ def merge_adapter(
         output_dir: An empty folder.
         dtype: bf16, fp16 or fp32.
         max_shard_gib: Largest safetensors file, GiB.
+        nf4: How training quantised the base, to merge into those values; None for the original.
 
     Raises:
         UserError: adapter or base are not there, or do not fit each other.
     """
     if any(output_dir.iterdir()):
         raise UserError(f"{output_dir}: not empty; a merge is written to a fresh folder")
-    model = load_merged(base_dir, adapter_dir, dtype)
+    model = load_merged(base_dir, adapter_dir, dtype, nf4)
     tokenizer = load_tokenizer(adapter_dir)
     _stop_at_end_of_turn(model, tokenizer)
     model.save_pretrained(output_dir, max_shard_size=int(max_shard_gib * 2**30))
     tokenizer.save_pretrained(output_dir)
 
 
-def load_merged(base_dir: str, adapter_dir: Path, dtype: str) -> Any:
+def load_merged(
+    base_dir: str, adapter_dir: Path, dtype: str, nf4: QuantizationConfig | None = None
+) -> Any:
     """Return the base with the adapter merged in, a plain transformers model.
 
     Raises:
         UserError: as `load_with_adapter`, or when the adapter's weights are not finite.
     """
-    model = load_with_adapter(base_dir, adapter_dir, dtype)
+    model = load_with_adapter(base_dir, adapter_dir, dtype, nf4)
     try:
         return model.merge_and_unload(safe_merge=True)
     except ValueError as error:
         raise UserError(f"{adapter_dir}: cannot be merged: {error}") from None
 
 
-def load_with_adapter(base_dir: str, adapter_dir: Path, dtype: str) -> Any:
+def load_with_adapter(
+    base_dir: str, adapter_dir: Path, dtype: str, nf4: QuantizationConfig | None = None
+) -> Any:
     """Return a fresh base with the adapter beside it (peft), in evaluation mode.
 
     Raises:
@@ -64,7 +76,7 @@ def load_with_adapter(base_dir: str, adapter_dir: Path, dtype: str) -> Any:
     from peft import PeftModel
 
     check_adapter(adapter_dir)
-    base = load_model(base_dir, dtype)
+    base = load_model(base_dir, dtype, nf4)
     try:
         with warnings.catch_warnings():  # peft 0.21 asks transformers for a deprecated attribute
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
@@ -74,8 +86,10 @@ def load_with_adapter(base_dir: str, adapter_dir: Path, dtype: str) -> Any:
         raise UserError(f"{adapter_dir}: does not fit the base {base_dir}: {reason}") from None
 
 
-def load_model(folder: str, dtype: str) -> Any:
+def load_model(folder: str, dtype: str, nf4: QuantizationConfig | None = None) -> Any:
     """Load a checkpoint on the CPU in the given arithmetic (bf16, fp16, fp32).
+
+    With ``nf4`` its linear layers hold the values that this quantisation gives them.
 
     Raises:
         UserError: when a local folder is gone.
@@ -84,9 +98,13 @@ def load_model(folder: str, dtype: str) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
+    from evqa.models.load import load_dequantized
+
     check_base(folder)
     torch_dtype = getattr(torch, TORCH_DTYPES[dtype])
     try:
+        if nf4 is not None:
+            return load_dequantized(folder, nf4).to(torch_dtype).eval()
         return AutoModelForCausalLM.from_pretrained(folder, dtype=torch_dtype).eval()
     except OSError as error:
         reason = str(error).strip().splitlines()[0]

@@ -12,7 +12,13 @@ from evqa.architectures import Architecture, target_modules
 from evqa.config.model import Dtype, LoraConfig, LoraTargets, QuantizationConfig, QuantizationKind
 from evqa.errors import DiskFullError, OutsideError, UserError
 from evqa.models.base import load
-from evqa.models.load import attach_adapter, load_adapter, pick_device, pick_dtype
+from evqa.models.load import (
+    attach_adapter,
+    load_adapter,
+    load_dequantized,
+    pick_device,
+    pick_dtype,
+)
 from evqa.models.locate import check_folder, hub_error, locate
 
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma"]
@@ -261,3 +267,14 @@ class TestLocate:
         assert type(translated) is kind
         assert all(word in str(translated) for word in words)
         assert "\n" not in str(translated)
+
+
+@pytest.mark.parametrize("double_quant", [True, False])
+def test_the_dequantised_base_equals_the_nf4_one(double_quant, tiny_config, tiny_folder):
+    nf4 = QuantizationConfig(double_quant=double_quant)
+    packed = load(tiny_folder, tiny_config.model, nf4, "cpu").model.eval()
+    plain = load_dequantized(str(tiny_folder), nf4).eval()
+    assert not any(isinstance(m, Linear4bit) for m in plain.modules())
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        assert torch.equal(packed(input_ids=ids).logits, plain(input_ids=ids).logits)
