@@ -95,8 +95,8 @@ def scale_after_merging(monkeypatch, factor):
     """Let the merged weights be wrong by scaling one matrix, as a bad merge would."""
     import evqa.release as job
 
-    def broken_merge(base, adapter, staged, dtype, shard):
-        real(base, adapter, staged, dtype, shard)
+    def broken_merge(base, adapter, staged, dtype, shard, nf4):
+        real(base, adapter, staged, dtype, shard, nf4)
         weights = load_file(staged / "model.safetensors")
         weights["model.layers.0.mlp.down_proj.weight"] *= factor
         save_file(weights, staged / "model.safetensors", metadata={"format": "pt"})
@@ -123,8 +123,8 @@ def test_the_right_merge_passes_through_the_same_harness(outputs, tmp_path, monk
 def test_a_changed_chat_template_fails_the_gate(outputs, tmp_path, monkeypatch):
     import evqa.release as job
 
-    def broken_merge(base, adapter, staged, dtype, shard):
-        real(base, adapter, staged, dtype, shard)
+    def broken_merge(base, adapter, staged, dtype, shard, nf4):
+        real(base, adapter, staged, dtype, shard, nf4)
         template = staged / "chat_template.jinja"
         template.write_text(template.read_text().replace("Answer briefly.", "Be brief."))
 

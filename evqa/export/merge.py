@@ -1,6 +1,6 @@
 """Merging a LoRA adapter into its base, with plain transformers and peft on the CPU.
 
-The base is loaded afresh and ``W' = W + scaling * B A`` is computed on weights that are not packed.
+The base is loaded afresh, and ``W' = W + scaling * B A`` is computed on weights not packed.
 W is by default what the adapter was trained on: NF4 values, dequantised, where training was in
 NF4 (on the embedded default the original weights change answers, these do not). rsLoRA and DoRA
 merge the same way (https://arxiv.org/abs/2106.09685, https://arxiv.org/abs/2312.03732,
