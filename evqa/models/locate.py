@@ -60,6 +60,8 @@ def _download(model: ModelConfig) -> Path:
         return Path(snapshot_download(**arguments, local_files_only=True))
     except LocalEntryNotFoundError:
         pass
+    if model.gated and not arguments["token"]:
+        raise gated_error(model)
     _check_disk(model, Path(constants.HF_HUB_CACHE))
     sys.stderr.write(f"downloading {model.path}: about {model.download_gib:g} GiB (resumable)\n")
     try:
@@ -78,6 +80,15 @@ def _check_disk(model: ModelConfig, cache: Path) -> None:
         )
 
 
+def gated_error(model: ModelConfig) -> UserError:
+    """Return what to do about a model whose licence must be accepted first."""
+    return UserError(
+        f"{model.path} is gated: accept its licence ({model.license or 'see its page'}) at "
+        f"https://huggingface.co/{model.path}, make a read token, and set the variable "
+        f"{model.token_env} to it"
+    )
+
+
 def hub_error(model: ModelConfig, error: Exception) -> UserError | OutsideError:
     """Translate a failure of the hub into one line that says what to do."""
     from huggingface_hub.errors import (
@@ -86,12 +97,8 @@ def hub_error(model: ModelConfig, error: Exception) -> UserError | OutsideError:
         RevisionNotFoundError,
     )
 
-    page = f"https://huggingface.co/{model.path}"
     if isinstance(error, GatedRepoError):
-        return UserError(
-            f"{model.path} is gated: accept its licence ({model.license or 'see its page'}) at "
-            f"{page}, make a read token, and set the variable {model.token_env} to it"
-        )
+        return gated_error(model)
     if isinstance(error, RevisionNotFoundError):
         return UserError(f"model.revision={model.revision}: {model.path} has no such revision")
     if isinstance(error, RepositoryNotFoundError):

@@ -119,7 +119,10 @@ def fit(
     started = time.perf_counter()
     with _known_warnings():
         trainer.fit(module, data, ckpt_path=str(last) if last.exists() else None)
-    trainer.save_checkpoint(last)
+        trainer.save_checkpoint(last)
+        if has_validation and VALIDATION_LOSS not in trainer.callback_metrics:
+            # max_steps ended the run inside an epoch, before its first validation.
+            trainer.validate(module, data, verbose=False)
     best = folder / "checkpoints" / BEST
     use_best = config.callbacks.adapter_from is AdapterFrom.best and best.exists()
     chosen = best if use_best else last
@@ -130,7 +133,7 @@ def fit(
     return FitResult(
         checkpoint=chosen,
         num_steps=trainer.global_step,
-        validation_loss=_best_loss(trainer, loss),
+        validation_loss=_best_loss(trainer) if use_best else _optional(loss),
         seconds=time.perf_counter() - started,
         peak_memory_gib=recorder.peak_gib,
     )
@@ -142,12 +145,14 @@ def count_steps(trainer: TrainerConfig, num_samples: int) -> int:
     return min(steps, trainer.max_steps) if trainer.max_steps > 0 else steps
 
 
-def _best_loss(trainer: lightning.Trainer, last: torch.Tensor | None) -> float | None:
-    for callback in trainer.checkpoint_callbacks:
-        score = getattr(callback, "best_model_score", None)
-        if score is not None:
-            return float(score)
-    return None if last is None else float(last)
+def _optional(value: torch.Tensor | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _best_loss(trainer: lightning.Trainer) -> float:
+    callbacks = trainer.checkpoint_callbacks
+    scores = [getattr(callback, "best_model_score", None) for callback in callbacks]
+    return float(next(score for score in scores if score is not None))
 
 
 def build_trainer(

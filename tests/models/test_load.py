@@ -268,6 +268,19 @@ class TestLocate:
         assert all(word in str(translated) for word in words)
         assert "\n" not in str(translated)
 
+    def test_a_gated_model_without_token_is_refused_before_the_hub_is_asked(
+        self, tiny_config, monkeypatch, tmp_path
+    ):
+        import dataclasses
+
+        from huggingface_hub import constants
+
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        model = dataclasses.replace(tiny_config.model, path="meta/secret", gated=True)
+        with pytest.raises(UserError, match="meta/secret is gated: accept.*HF_TOKEN"):
+            locate(model)
+
 
 @pytest.mark.parametrize("double_quant", [True, False])
 def test_the_dequantised_base_equals_the_nf4_one(double_quant, tiny_config, tiny_folder):

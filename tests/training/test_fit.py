@@ -219,6 +219,13 @@ def test_best_and_last(config, tiny_folder, tmp_path):
     assert chosen == {"best": BEST, "last": LAST}
 
 
+def test_a_run_that_ends_inside_an_epoch_is_validated_too(config, tiny_folder, tmp_path):
+    config.trainer.max_steps = 2
+    result, _model, _tokenizer = run(config, tiny_folder, tmp_path)
+    assert result.num_steps == 2
+    assert result.validation_loss > 0
+
+
 def test_nan_names_the_samples(config, tiny_folder, tmp_path):
     config.optimizer.lr = 9.0
     config.trainer.gradient_clip_norm = 0.0
