@@ -51,7 +51,9 @@ def shuffled(pairs: list[QAPair], seed: int) -> list[QAPair]:
     ]
 
 
-def answers_of(model: Any, tokenizer: Any, config: TrainConfig, asked: list[Question]) -> list[str]:
+def answers_of(
+    model: Any, tokenizer: Any, config: TrainConfig, asked: list[Question]
+) -> list[str]:
     """Return a model's answers to the questions."""
     generator = Generator(model, tokenizer, config.generation, config.seed)
     with progress("asking", len(asked)) as bar:

@@ -27,9 +27,7 @@ def open_scored_run(run: Path) -> TunedModel:
 def score_run(config: EvaluateConfig, tuned: TunedModel, questions: list[Question]) -> Comparison:
     """Ask base and tuned model the benchmark."""
     own = tuned.config.generation.max_new_tokens
-    generation = replace(
-        config.generation, max_new_tokens=config.generation.max_new_tokens or own
-    )
+    generation = replace(config.generation, max_new_tokens=config.generation.max_new_tokens or own)
     return compare_adapter(
         tuned.model,
         tuned.tokenizer,

@@ -65,6 +65,8 @@ def test_the_python_example_compiles():
     compile(block, "README.md", "exec")
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:conf|data|docs|benchmarks|evqa)/[\w/]*)`", README))))
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"`((?:conf|data|docs|benchmarks|evqa)/[\w/]*)`", README)))
+)
 def test_the_folders_exist(path):
     assert (ROOT / path).is_dir()

@@ -22,7 +22,11 @@ def command(place, *words, script="train.py"):
     head = [sys.executable, *script.split()]
     return [
         *head,
-        *(["experiment=smoke", f'paths.prepared_dir="{place}/prepared"'] if "train" in script else []),
+        *(
+            ["experiment=smoke", f'paths.prepared_dir="{place}/prepared"']
+            if "train" in script
+            else []
+        ),
         f'paths.outputs_dir="{place}/out"',
         *words,
     ]
@@ -187,7 +191,9 @@ def test_a_broken_tracker_does_not_end_a_run(place, tmp_path):
     out.mkdir()
     (out / ".aim").write_text("not a repository")
     shutil.copytree(place / "out" / "cache", out / "cache")
-    done = run(place, f"paths.outputs_dir={out}", "trainer.max_steps=1", "benchmark.max_questions=2")
+    done = run(
+        place, f"paths.outputs_dir={out}", "trainer.max_steps=1", "benchmark.max_questions=2"
+    )
     assert done.returncode == 0, done.stderr
     assert "tracking stopped, the run goes on" in done.stderr
 

@@ -38,4 +38,3 @@ def ask(
     settings = GenerationConfig(max_new_tokens=max_new_tokens)
     generator = Generator(tuned.model, tuned.tokenizer, settings, tuned.config.seed)
     typer.echo(generator.answer([question])[0].text)
-

@@ -1,0 +1,155 @@
+"""From sweep overrides to a search space.
+
+Numeric lists are ordinal: Optuna sees the place in the sorted list, so 8, 16, 32 are neighbours
+and not three names. Such a parameter is called ``lora.r[8,16,32]`` in the study, its value is the
+place. Texts, lists and groups are categorical and keep their exact spelling.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from evqa.config.compose import parse_overrides
+from evqa.errors import ConfigError
+
+LOG_TAG = "log"
+Params = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One searched override.
+
+    Attributes:
+        key: The override's key, as typed.
+        param: Its name in the study.
+        distribution: What Optuna samples.
+        texts: Spelling of each value by place, for numeric lists.
+        values: Every value in the order given; empty for a continuous range.
+    """
+
+    key: str
+    param: str
+    distribution: BaseDistribution
+    texts: tuple[str, ...] = ()
+    values: tuple[Any, ...] = ()
+
+    def word(self, value: Any) -> str:
+        """Return the override that a sampled value stands for."""
+        return f"{self.key}={self.texts[value] if self.texts else value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What is searched, and the overrides that all trials share."""
+
+    dimensions: tuple[Dimension, ...]
+    fixed: tuple[str, ...]
+
+    @property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return ``{parameter: distribution}`` for Optuna."""
+        return {dimension.param: dimension.distribution for dimension in self.dimensions}
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every dimension is a list."""
+        return all(dimension.values for dimension in self.dimensions)
+
+    def words(self, params: Params) -> list[str]:
+        """Return the overrides of one trial."""
+        return [*self.fixed, *(d.word(params[d.param]) for d in self.dimensions)]
+
+    def combinations(self) -> Iterator[Params]:
+        """Yield every combination of the lists; the last dimension turns fastest, as in Hydra."""
+        names = [dimension.param for dimension in self.dimensions]
+        for values in itertools.product(*(dimension.values for dimension in self.dimensions)):
+            yield dict(zip(names, values, strict=True))
+
+
+def parse_space(words: Sequence[str]) -> Space:
+    """Divide overrides into dimensions and fixed words; a later word replaces an earlier one.
+
+    Raises:
+        ConfigError: a range that cannot be searched.
+    """
+    dimensions: dict[str, Dimension] = {}
+    fixed: dict[str, str] = {}
+    for override in parse_overrides(words):
+        key = override.get_key_element()
+        dimensions.pop(key, None)
+        fixed.pop(key, None)
+        if override.is_sweep_override():
+            dimensions[key] = _dimension(key, override)
+        else:
+            fixed[key] = override.input_line or ""
+    return Space(tuple(dimensions.values()), tuple(fixed.values()))
+
+
+def _dimension(key: str, override: Override) -> Dimension:
+    value = override.value()
+    if override.is_interval_sweep():
+        assert isinstance(value, IntervalSweep)
+        return _interval(key, value)
+    texts = tuple(dict.fromkeys(override.sweep_string_iterator()))
+    if not texts:
+        raise ConfigError(f"{key}: nothing to choose from (in {override.input_line})")
+    numbers = [number for number in map(_number, texts) if number is not None]
+    if len(numbers) != len(texts):
+        return Dimension(key, key, CategoricalDistribution(texts), values=texts)
+    if isinstance(value, RangeSweep) and _is_even(numbers) and not value.shuffle:
+        return _int_range(key, [int(number) for number in numbers])
+    return _ordinal(key, texts, numbers)
+
+
+def _interval(key: str, value: IntervalSweep) -> Dimension:
+    low, high = value.start, value.end
+    is_int = isinstance(low, int) and isinstance(high, int)
+    kind: type[IntDistribution | FloatDistribution] = (
+        IntDistribution if is_int else FloatDistribution
+    )
+    assert low is not None
+    assert high is not None
+    try:
+        distribution = kind(low, high, log=LOG_TAG in value.tags)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise ConfigError(f"{key}: interval({low},{high}): {error}") from None
+    return Dimension(key, key, distribution)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _is_even(numbers: list[float]) -> bool:
+    return len(numbers) > 1 and all(number.is_integer() for number in numbers)
+
+
+def _int_range(key: str, numbers: list[int]) -> Dimension:
+    step = abs(numbers[1] - numbers[0])
+    distribution = IntDistribution(min(numbers), max(numbers), step=step)
+    return Dimension(key, key, distribution, values=tuple(numbers))
+
+
+def _ordinal(key: str, texts: tuple[str, ...], numbers: list[float]) -> Dimension:
+    order = sorted(range(len(texts)), key=lambda place: numbers[place])
+    ranked = tuple(texts[place] for place in order)
+    return Dimension(
+        key,
+        f"{key}[{','.join(ranked)}]",
+        IntDistribution(0, len(texts) - 1),
+        texts=ranked,
+        values=tuple(ranked.index(text) for text in texts),
+    )
