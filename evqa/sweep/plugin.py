@@ -14,7 +14,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from evqa.config.sweep import SWEEPER_TARGET
+from evqa.config.sweep import SWEEPER_TARGET, SweeperConfig
 
 NAMESPACE, _, MODULE = SWEEPER_TARGET.rpartition(".")[0].partition(".")
 
@@ -46,6 +46,8 @@ class OptunaSweeper(Sweeper):
 
         assert self._config is not None
         hydra = self._config.hydra
+        settings = OmegaConf.to_object(hydra.sweeper)
+        assert isinstance(settings, SweeperConfig)
         sweep(
             Sweep(
                 job=str(hydra.job.config_name),
@@ -53,7 +55,7 @@ class OptunaSweeper(Sweeper):
                 seed=int(self._config.seed),
                 words=tuple(arguments),
                 hydra_words=tuple(hydra.overrides.hydra),
-                settings=OmegaConf.to_object(hydra.sweeper),
+                settings=settings,
                 folder=Path(str(hydra.sweep.dir)).absolute(),
                 command=(sys.executable, str(Path(sys.argv[0]).absolute())),
             )

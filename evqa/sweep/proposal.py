@@ -48,7 +48,7 @@ def build_sampler(sampler: Sampler, seed: int) -> BaseSampler:
         return optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
     if sampler is Sampler.cmaes:
         return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-    return TPESampler(seed=seed, warn_independent_sampling=False)
+    return TPESampler(seed=seed)
 
 
 def propose(

@@ -16,8 +16,9 @@ from evqa.errors import ConfigError, GateError, UserError
 from evqa.files import folder_lock, sha256_json
 from evqa.sweep.admission import admit
 from evqa.sweep.outcome import Outcome
+from evqa.sweep.proposal import check_sampler
 from evqa.sweep.report import print_summary, say, write_files
-from evqa.sweep.search import Hooks, Search
+from evqa.sweep.search import Hooks, Search, is_exhaustive
 from evqa.sweep.space import Space, parse_space
 from evqa.sweep.study import SweepStudy
 from evqa.sweep.trial import run_trial
@@ -68,12 +69,14 @@ def sweep(task: Sweep) -> None:
 
     Raises:
         ConfigError: the search or ``hydra.sweeper`` is wrong.
-        UserError: another process works on this study.
+        UserError: another process works on this study, or the sampler's package is missing.
         GateError: nothing ran to its end, or a combination of a finite list did not.
     """
     for key, problem in problems(task.settings, "hydra.sweeper."):
         raise ConfigError(f"{key}: {problem}")
     space = searched_space(task)
+    check_sampler(task.settings.sampler, space)
+    is_exhaustive(space, task.settings)  # refuses a continuous range without a total
     try:
         with folder_lock(task.study_folder, wait=False):
             _sweep_locked(task, space)

@@ -11,7 +11,7 @@ from evqa.config.sweep import Sampler, SweeperConfig
 from evqa.errors import ConfigError
 from evqa.sweep.admission import Admission
 from evqa.sweep.outcome import Outcome, is_finished, read_outcome, remove_heavy
-from evqa.sweep.proposal import build_sampler, check_sampler, combination, propose
+from evqa.sweep.proposal import build_sampler, combination, propose
 from evqa.sweep.space import Params, Space
 from evqa.sweep.study import SweepStudy
 
@@ -44,10 +44,6 @@ class Search:
         settings: Totals and limits.
         seed: Seed of the proposals.
         hooks: Planner, launcher, reporting.
-
-    Raises:
-        ConfigError: a continuous range without ``n_trials``, or with the grid sampler.
-        UserError: the sampler's package is not installed.
     """
 
     def __init__(
@@ -59,7 +55,6 @@ class Search:
         self._seed = seed
         self._hooks = hooks
         self.is_exhaustive = is_exhaustive(space, settings)
-        check_sampler(settings.sampler, space)
 
     def run(self) -> str | None:
         """Work until the totals are reached.

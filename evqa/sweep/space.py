@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -106,7 +106,7 @@ def _dimension(key: str, override: Override) -> Dimension:
     numbers = [number for number in map(_number, texts) if number is not None]
     if len(numbers) != len(texts):
         return Dimension(key, key, CategoricalDistribution(texts), values=texts)
-    if isinstance(value, RangeSweep) and _is_even(numbers) and not value.shuffle:
+    if override.is_range_sweep() and _is_int_range(numbers):
         return _int_range(key, [int(number) for number in numbers])
     return _ordinal(key, texts, numbers)
 
@@ -133,7 +133,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _is_even(numbers: list[float]) -> bool:
+def _is_int_range(numbers: list[float]) -> bool:
     return len(numbers) > 1 and all(number.is_integer() for number in numbers)
 
 

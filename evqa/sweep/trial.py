@@ -41,13 +41,13 @@ def run_trial(
     with (folder / LOG_NAME).open("ab") as log:
         log.write(f"$ {shlex.join(command)}\n".encode())
         log.flush()
-        process = subprocess.Popen(  # noqa: S603, PLW1509  our own command; no threads here
+        process = subprocess.Popen(  # noqa: S603  our own command
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent(),
+            preexec_fn=_die_with_parent(),  # noqa: PLW1509  the sweep has no threads
         )
     try:
         code = process.wait(timeout=timeout_s)
