@@ -72,6 +72,23 @@ class InterruptedRunError(EvqaError):
 DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
+# How libraries that write by themselves say it: safetensors, and torch's zip writer.
+DISK_FULL_WORDS = ("No space left on device", "PytorchStreamWriter failed", "unexpected pos")
+
+
+def as_disk_full(error: BaseException) -> DiskFullError | None:
+    """Return a DiskFullError when that is what a library's error means, else None."""
+    seen: BaseException | None = error
+    while seen is not None:
+        full = isinstance(seen, OSError) and seen.errno in DISK_FULL_ERRNOS
+        if full or any(words in str(seen) for words in DISK_FULL_WORDS):
+            return DiskFullError(
+                "disk full while writing the outputs: free some space and run it again"
+            )
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
 def from_os_error(error: OSError) -> EvqaError:
     """Translate an ``OSError`` that reached the top into the tree.
 

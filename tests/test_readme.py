@@ -62,7 +62,7 @@ def test_ci_runs_the_readmes_test_command_and_the_checks():
 
 def test_the_python_example_compiles():
     (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    compile(block, "README.md", "exec")
+    assert compile(block, "README.md", "exec")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ lines. Here the overrides are looked at first, then composed, converted and chec
 """
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
@@ -175,8 +176,9 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> JobConfig:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Return a config as JSON-ready values, as manifests keep it."""
-    return dataclasses.asdict(config)
+    """Return a config as plain JSON values (enums as words), as manifests and trackers keep it."""
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return values
 
 
 def from_dict(schema: type[C], values: dict[str, Any]) -> C:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -33,7 +34,13 @@ from evqa.config.help import help_text
 from evqa.config.jobs import JobConfig
 from evqa.config.register import config_dir, register_configs
 from evqa.config.resume import resumed
-from evqa.errors import ConfigError, EvqaError, InterruptedRunError, from_os_error
+from evqa.errors import (
+    ConfigError,
+    EvqaError,
+    InterruptedRunError,
+    as_disk_full,
+    from_os_error,
+)
 
 C = TypeVar("C", bound=JobConfig)
 Job = Callable[[C, Path], Any]
@@ -52,6 +59,8 @@ def run_job(name: str, schema: type[C], job: Job[C]) -> NoReturn:
     """
     register_configs()
     signal.signal(signal.SIGTERM, _raise_interrupted)
+    # Hydra then lets exceptions through to us, instead of printing them and exiting 1.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     # Idle OpenMP threads that spin for long slow a shared machine down, and those that sleep at
     # once double the time of small layers; 20,000 turns (some 20 µs) are the best of both.
     os.environ.setdefault("OMP_WAIT_POLICY", "ACTIVE")
@@ -96,6 +105,8 @@ def _say(message: str, exit_code: int) -> int:
 def _report_bug(error: Exception) -> int:
     if type(error).__name__ in {"OutOfMemoryError", "AcceleratorError"}:
         return _say(f"out of memory on the device: {str(error).splitlines()[0]}", 3)
+    if full := as_disk_full(error):
+        return _say(str(full), full.exit_code)
     log.error("%s", traceback.format_exc())
     line = str(error).splitlines()[0] if str(error) else ""
     return _say(f"a bug in evqa, please report it: {type(error).__name__}: {line}", 1)
@@ -160,6 +171,8 @@ def quiet_libraries() -> None:
     """Leave the console to evqa: libraries speak when something is wrong."""
     for name in ("absl", "httpx", "datasets", "aim", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # peft 0.21 asks transformers 5.23 by old names; nobody here can mend that.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     # It says on every CPU that an optional package is absent.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 

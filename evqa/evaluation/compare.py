@@ -35,6 +35,35 @@ def cluster_draws(
     return drawn.astype(np.float64), members.astype(np.int64)
 
 
+def resampled_sums(
+    statistics: NDArray[np.float64], clusters: Sequence[str], num_samples: int, seed: int
+) -> NDArray[np.float64]:
+    """Return the summed statistics of each resample (num_samples × k).
+
+    Args:
+        statistics: One row a question (n × k).
+        clusters: Which document each question is about.
+        num_samples: Resamples.
+        seed: The same seed draws the same documents, so systems are compared in pairs.
+    """
+    drawn, members = cluster_draws(clusters, num_samples, seed)
+    per_cluster = np.zeros((drawn.shape[1], statistics.shape[1]))
+    np.add.at(per_cluster, members, statistics)
+    return drawn @ per_cluster
+
+
+def interval(value: float, draws: NDArray[np.float64], confidence: float) -> Interval:
+    """Return a value with the percentile interval of its resampled draws."""
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(draws, [tail, 100 - tail])
+    return Interval(float(value), float(low), float(high))
+
+
+def mean_statistics(values: Sequence[float]) -> NDArray[np.float64]:
+    """Return the statistics of a mean: value and count of each question."""
+    return np.column_stack([np.asarray(values, dtype=np.float64), np.ones(len(values))])
+
+
 def bootstrap_mean(
     values: Sequence[float],
     clusters: Sequence[str],
@@ -52,14 +81,8 @@ def bootstrap_mean(
         num_samples: Resamples.
         seed: Of the resampling.
     """
-    array = np.asarray(values, dtype=np.float64)
-    drawn, members = cluster_draws(clusters, num_samples, seed)
-    sums = np.bincount(members, weights=array, minlength=drawn.shape[1])
-    counts = np.bincount(members, minlength=drawn.shape[1]).astype(np.float64)
-    means = (drawn @ sums) / (drawn @ counts)
-    tail = 50 * (1 - confidence)
-    low, high = np.percentile(means, [tail, 100 - tail])
-    return Interval(float(array.mean()), float(low), float(high))
+    sums = resampled_sums(mean_statistics(values), clusters, num_samples, seed)
+    return interval(float(np.mean(values)), sums[:, 0] / sums[:, 1], confidence)
 
 
 def paired_difference(

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from evqa.evaluation.compare import mean_statistics
 from evqa.evaluation.facts import key_fact_recall
 from evqa.evaluation.library import evaluate_library
 from evqa.records import Question
@@ -60,12 +64,25 @@ class Scores:
         corpus: One value a metric, over all questions.
         per_question: The same metrics for each question, for intervals; corpus metrics are
             computed sentence by sentence there.
+        statistics: What each metric is a function of, one row a question; rows add up, so a
+            resample's score is that of the sum of its rows (see `score_of`).
         signatures: How each value was computed.
     """
 
     corpus: dict[str, float]
     per_question: dict[str, list[float]]
+    statistics: dict[str, NDArray[np.float64]]
     signatures: dict[str, str]
+
+
+def score_of(name: str) -> Callable[[NDArray[np.float64]], float]:
+    """Return the function from a metric's summed statistics to its score."""
+    metric = _sacrebleu().get(name)
+    if metric is None:
+        return lambda sums: float(sums[0] / sums[1])
+    # sacrebleu resamples in the same way for its own intervals, but knows no clusters.
+    whole = (lambda row: row) if name == "ter" else (lambda row: [int(x) for x in row])
+    return lambda sums: float(metric._compute_score_from_stats(whole(sums.tolist())).score)
 
 
 def _sacrebleu() -> dict[str, Any]:
@@ -131,16 +148,19 @@ def score(
     references = [question.answer for question in questions]
     metric = metric_class()(keep_in_memory=True)
     corpus = metric.compute(predictions=list(predictions), references=references)
-    per_question = rouge_scores(predictions, references)
+    per_question = rouge_scores(predictions, references) | _own_scores(questions, predictions)
+    statistics = {name: mean_statistics(values) for name, values in per_question.items()}
     for name, scorer in _sacrebleu().items():
         pairs = zip(predictions, references, strict=True)
         per_question[name] = [float(scorer.sentence_score(p, [r]).score) for p, r in pairs]
-    per_question |= _own_scores(questions, predictions)
+        rows = scorer._extract_corpus_statistics(list(predictions), [references])
+        statistics[name] = np.asarray(rows, dtype=np.float64)
     for name in ("exact_match", "token_f1", "key_fact_recall"):
         corpus[name] = sum(per_question[name]) / len(questions)
     return Scores(
         corpus={name: float(corpus[name]) for name in METRICS},
         per_question={name: per_question[name] for name in METRICS},
+        statistics=statistics,
         signatures=signatures(len(questions), benchmark_sha256),
     )
 

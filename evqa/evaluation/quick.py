@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evqa.config.evaluation import GenerationConfig, MetricsConfig
-from evqa.evaluation.compare import Interval, bootstrap_mean, paired_difference
-from evqa.evaluation.metrics import LOWER_IS_BETTER, METRICS, Scores, score
+from evqa.evaluation.compare import Interval, interval, resampled_sums
+from evqa.evaluation.metrics import LOWER_IS_BETTER, METRICS, Scores, score, score_of
 from evqa.evaluation.predict import predict
 from evqa.models.generate import Generator
 from evqa.progress import progress
@@ -120,28 +123,40 @@ def compare(
         system: score(questions, [p.text for p in made], benchmark_sha256)
         for system, made in predictions.items()
     }
-    settings: dict[str, Any] = {
-        "confidence": metrics.confidence,
-        "num_samples": metrics.bootstrap_samples,
-        "seed": seed,
-    }
     clusters = [question.source for question in questions]
-    per_question = {system: found.per_question for system, found in scores.items()}
+    draws = {
+        system: {name: _draws(found, name, clusters, metrics, seed) for name in METRICS}
+        for system, found in scores.items()
+    }
+    level = metrics.confidence
     return Comparison(
         questions=questions,
         predictions=predictions,
         scores=scores,
         intervals={
-            system: {name: bootstrap_mean(values[name], clusters, **settings) for name in METRICS}
-            for system, values in per_question.items()
+            system: {
+                name: interval(found.corpus[name], draws[system][name], level) for name in METRICS
+            }
+            for system, found in scores.items()
         },
         differences={
-            name: paired_difference(
-                per_question[TUNED][name], per_question[BASE][name], clusters, **settings
+            name: interval(
+                scores[TUNED].corpus[name] - scores[BASE].corpus[name],
+                draws[TUNED][name] - draws[BASE][name],
+                level,
             )
             for name in METRICS
         },
     )
+
+
+def _draws(
+    scores: Scores, name: str, clusters: Sequence[str], metrics: MetricsConfig, seed: int
+) -> NDArray[np.float64]:
+    """Return a metric's score on every resample of the documents."""
+    sums = resampled_sums(scores.statistics[name], clusters, metrics.bootstrap_samples, seed)
+    compute = score_of(name)
+    return np.array([compute(row) for row in sums])
 
 
 def improved(name: str, difference: Interval) -> bool:

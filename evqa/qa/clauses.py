@@ -41,6 +41,7 @@ _PHRASAL = re.compile(
     r"(?P<particles>up to|out at|down to|in at|at|to|of|for|from|on) "
     r"(?=(?:about |around |at least |at most |only |almost |nearly |just |over )?[€$£]?\d)"
 )
+_NO_OBJECT = frozenset({"", "been", "had", "to", "until", "never", "not", "yet"})
 _HAVE = {"has": "does", "have": "do", "had": "did"}
 _RELATIVE = frozenset({"that", "which", "who", "whose", "where", "when", "whatever"})
 _NEVER_TEXT = "a an the of to in on at for with by from and or as per than its their his her this"
@@ -190,30 +191,37 @@ def _is_finite(words: list[str], position: int) -> bool:
 
 
 def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause | None:
-    skipped = [word for word in words[:3] if word.lower() in _ADVERBS]
-    kept = [word for word in words if word not in skipped]
-    if not kept or any(word.lower() in _CHANGING for word in skipped):
+    skipped = {word.lower() for word in words[:3]} & _ADVERBS
+    kept = [word for word in words[:3] if word.lower() not in skipped] + words[3:]
+    if not kept or skipped & _CHANGING:
         return None
-    verb, rest = kept[0].lower(), " ".join(kept[1:])
+    found = _verb_forms(kept, subject)
+    if found is None:
+        return None
+    auxiliary, verb, rest = found
+    verb, rest = _with_particle(verb, rest)
+    return Clause(text=text, lead=lead, subject=subject, auxiliary=auxiliary, verb=verb, rest=rest)
+
+
+def _verb_forms(words: list[str], subject: str) -> tuple[str, str, str] | None:
+    """Return auxiliary, base form and the rest; null for forms that no rule can ask for."""
+    verb, rest = words[0].lower(), " ".join(words[1:])
     auxiliary, base = _question_form(verb, subject)
     if auxiliary == "modal":
-        if len(kept) < 2:
-            return None
-        auxiliary, base, rest = verb, kept[1].lower(), " ".join(kept[2:])
-    if base == "have" and _is_perfect(rest):
-        if verb == "had" or rest.split()[:1] not in (["been"], *([word] for word in PAST)):
-            return None
-        auxiliary, base = verb, ""  # "has applied since": has asks, as a form of be does
-    match = _PHRASAL.match(rest) if base else None
-    if match and (match["particles"] != "up to" or base in ("add", "go", "come")):
-        base, rest = f"{base} {match['particles']}", rest[match.end() :]
-    return Clause(text=text, lead=lead, subject=subject, auxiliary=auxiliary, verb=base, rest=rest)
+        return (verb, words[1].lower(), " ".join(words[2:])) if len(words) > 1 else None
+    first = rest.split()[0].lower() if rest else ""
+    if base != "have" or not (first in PAST or first in _NO_OBJECT):
+        return auxiliary, base, rest
+    # "has applied since": has asks, as a form of be does.
+    return (verb, "", rest) if verb != "had" and (first in PAST or first == "been") else None
 
 
-def _is_perfect(rest: str) -> bool:
-    """Tell whether a form of have is only the auxiliary of another verb."""
-    first = rest.split()[0].lower() if rest else "been"
-    return first in PAST or first in ("been", "had", "to", "until", "never", "not", "yet")
+def _with_particle(verb: str, rest: str) -> tuple[str, str]:
+    """Take the preposition before an amount to its verb: "stop at", "add up to"."""
+    match = _PHRASAL.match(rest) if verb else None
+    if match and (match["particles"] != "up to" or verb in ("add", "go", "come")):
+        return f"{verb} {match['particles']}", rest[match.end() :]
+    return verb, rest
 
 
 def _question_form(verb: str, subject: str) -> tuple[str, str]:

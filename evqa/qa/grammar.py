@@ -91,7 +91,8 @@ _BAD_START = re.compile(
     r"five|six|outside|inside|within|through|across|among|above|below|except|besides|unlike|like|"
     r"the (?:one|ones|two|three|next|other|second|third|last)(?! of)|in|at|on|for|from|to|"
     r"by|with|without|under|over|during|behind|beside|between|of|here|now|then|also|still|later|"
-    r"today|thereafter|afterwards|finally|usually|often|never|always|take|put|turn|ask|look|count|"
+    r"today|probably|perhaps|maybe|thereafter|afterwards|finally|usually|often|never|always|"
+    r"take|put|turn|ask|look|count|"
     r"measure|press|record|choose|check|compare|note|suppose|imagine|think|remember|keep)\b",
     re.IGNORECASE,
 )
@@ -207,7 +208,7 @@ def with_article(noun: str) -> str:
 
 _OUTSIDE = re.compile(
     r"\b(?:this|these|those|such|another|the same|the other|here|above|below|the latter|"
-    r"the former|likewise|so|it|they)\b",
+    r"the former|likewise|so|it|they)\b|^(?:its|their)\b",
     re.IGNORECASE,
 )
 

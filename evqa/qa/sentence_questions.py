@@ -19,6 +19,7 @@ MAX_PAIRS_PER_SENTENCE = 2
 MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 60
 # Verbs whose object is a good answer to "What does S …?"
 _ASKED_FOR_TEXT = """
+exchange decide raise lower form name govern release lock publish expect bridge follow
 need require use contain include combine describe cover define protect measure regulate set
 limit prevent allow offer provide control convert mean support replace determine detect
 comprise check monitor govern specify recommend prescribe permit produce supply cause connect

@@ -53,9 +53,10 @@ def test_every_option_composes_in_every_job_that_has_its_group(group, option):
 def test_every_optimizer_binds(option):
     config = load_config("train", [f"optimizer={option}"]).optimizer
     target = get_object(config._target_)
-    inspect.signature(target).bind(
+    bound = inspect.signature(target).bind(
         [], lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
     )
+    assert bound.arguments["lr"] == config.lr
 
 
 @pytest.mark.parametrize("name", sorted(JOBS))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from evqa.evaluation.metrics import METRICS, exact_match, score, squad_tokens, token_f1
+from evqa.evaluation.metrics import METRICS, exact_match, score, score_of, squad_tokens, token_f1
 from evqa.records import Question
 
 WORDS = [
@@ -107,3 +107,12 @@ def test_token_f1_is_symmetric_and_bounded(one, two):
 def test_squad_normalisation_is_golden():
     assert squad_tokens("The  Type-2 plug, a plug!") == ["type2", "plug", "plug"]
     assert token_f1("a Type 2 plug", "the Type 2 socket") == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_summed_statistics_give_the_corpus_score(name):
+    rng = random.Random(5)
+    references = random_texts(rng, 12, empty=False)
+    asked = [question(n, answer, key_facts=["7.4 kW"]) for n, answer in enumerate(references)]
+    made = score(asked, random_texts(rng, 12), "0" * 64)
+    assert score_of(name)(made.statistics[name].sum(axis=0)) == pytest.approx(made.corpus[name])

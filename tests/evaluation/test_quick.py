@@ -130,3 +130,13 @@ def test_max_questions(tmp_path):
     path = tmp_path / "b.jsonl"
     write_jsonl(path, [question(n) for n in range(5)])
     assert len(load_benchmark(BenchmarkConfig(path=str(path), max_questions=2))) == 2
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_interval_holds_its_value(name):
+    made = comparison([f"It is {n % 3} kW." for n in range(40)], RIGHT)
+    for system in (BASE, TUNED):
+        found = made.intervals[system][name]
+        assert found.low - 1e-9 <= found.value <= found.high + 1e-9
+    difference = made.differences[name]
+    assert difference.low - 1e-9 <= difference.value <= difference.high + 1e-9
