@@ -239,7 +239,9 @@ class TestMistakes:
         check_one_line(done, 2, "wandb", "pip install wandb")
 
     def test_a_missing_benchmark(self, place):
-        check_one_line(run(place, "benchmark.path=/none.jsonl"), 2, "benchmark.path", "/none.jsonl")
+        check_one_line(
+            run(place, "benchmark.path=/none.jsonl"), 2, "benchmark.path", "/none.jsonl"
+        )
 
     def test_no_api_key(self, place):
         done = run(place, "qa=together", env={**os.environ, "TOGETHER_API_KEY": ""})

@@ -150,7 +150,6 @@ def _hydra_codes(name: str, schema: type[C], job: Job[C]) -> int:
 
 
 def _through_hydra(name: str, task: Callable[[DictConfig], Any]) -> int:
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a traceback and exits with 1 itself
     start = hydra.main(version_base=VERSION_BASE, config_path=str(config_dir()), config_name=name)
     try:
         start(task)()

@@ -93,7 +93,7 @@ def searched_space(task: Sweep) -> Space:
     words = [*(f"{key}={value}" for key, value in task.settings.params.items()), *task.words]
     for override in parse_overrides(words):
         check_override_key(task.job, override.key_or_group, override.input_line or "")
-    space = parse_space(words)
+    space = parse_space(words, JOBS[task.job])
     for dimension in space.dimensions:
         others = [d.word(d.values[0]) for d in space.dimensions if d.values and d != dimension]
         for value in dimension.values:

@@ -6,6 +6,7 @@ place. Texts, lists and groups are categorical and keep their exact spelling.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from optuna.distributions import (
 )
 
 from evqa.config.compose import parse_overrides
+from evqa.config.keys import known_keys
 from evqa.errors import ConfigError
 
 LOG_TAG = "log"
@@ -76,12 +78,18 @@ class Space:
             yield dict(zip(names, values, strict=True))
 
 
-def parse_space(words: Sequence[str]) -> Space:
+def parse_space(words: Sequence[str], schema: type) -> Space:
     """Divide overrides into dimensions and fixed words; a later word replaces an earlier one.
+
+    Args:
+        words: Overrides in Hydra's grammar.
+        schema: The job's root config: an interval of an integer key holds integers (Hydra makes
+            the ends of every ``interval`` floats).
 
     Raises:
         ConfigError: a range that cannot be searched.
     """
+    hints = known_keys(schema)
     dimensions: dict[str, Dimension] = {}
     fixed: dict[str, str] = {}
     for override in parse_overrides(words):
@@ -89,17 +97,17 @@ def parse_space(words: Sequence[str]) -> Space:
         dimensions.pop(key, None)
         fixed.pop(key, None)
         if override.is_sweep_override():
-            dimensions[key] = _dimension(key, override)
+            dimensions[key] = _dimension(key, override, is_integer=hints.get(key) is int)
         else:
             fixed[key] = override.input_line or ""
     return Space(tuple(dimensions.values()), tuple(fixed.values()))
 
 
-def _dimension(key: str, override: Override) -> Dimension:
+def _dimension(key: str, override: Override, *, is_integer: bool) -> Dimension:
     value = override.value()
     if override.is_interval_sweep():
         assert isinstance(value, IntervalSweep)
-        return _interval(key, value)
+        return _interval(key, value, is_integer=is_integer)
     texts = tuple(dict.fromkeys(override.sweep_string_iterator()))
     if not texts:
         raise ConfigError(f"{key}: nothing to choose from (in {override.input_line})")
@@ -111,16 +119,16 @@ def _dimension(key: str, override: Override) -> Dimension:
     return _ordinal(key, texts, numbers)
 
 
-def _interval(key: str, value: IntervalSweep) -> Dimension:
-    low, high = value.start, value.end
-    is_int = isinstance(low, int) and isinstance(high, int)
-    kind: type[IntDistribution | FloatDistribution] = (
-        IntDistribution if is_int else FloatDistribution
-    )
+def _interval(key: str, value: IntervalSweep, *, is_integer: bool) -> Dimension:
+    low, high, log = value.start, value.end, LOG_TAG in value.tags
     assert low is not None
     assert high is not None
+    distribution: BaseDistribution
     try:
-        distribution = kind(low, high, log=LOG_TAG in value.tags)  # type: ignore[arg-type]
+        if is_integer or (isinstance(low, int) and isinstance(high, int)):  # int(interval(…))
+            distribution = IntDistribution(math.ceil(low), math.floor(high), log=log)
+        else:
+            distribution = FloatDistribution(low, high, log=log)
     except ValueError as error:
         raise ConfigError(f"{key}: interval({low},{high}): {error}") from None
     return Dimension(key, key, distribution)
