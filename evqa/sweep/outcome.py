@@ -11,6 +11,7 @@ from evqa.errors import UserError
 from evqa.files import read_json
 
 TUNED = "tuned"
+NO_VALIDATION = " (trainer.max_steps ended it before its first validation, or no validation data)"
 HEAVY_FOLDERS = ("checkpoints", "adapter")
 
 
@@ -46,7 +47,8 @@ def read_outcome(folder: Path, objective: str, seconds: float) -> Outcome:
     value = _objective(folder, objective)
     measured = _at(folder / "plan.json", "measured", "peak_gib")
     if not isinstance(value, int | float) or isinstance(value, bool):
-        return Outcome(reason=f"returned no {objective}", seconds=seconds)
+        hint = NO_VALIDATION if objective == VALIDATION_LOSS else ""
+        return Outcome(reason=f"returned no {objective}{hint}", seconds=seconds)
     if not math.isfinite(value):
         return Outcome(reason=f"returned {objective}={value}", seconds=seconds)
     return Outcome(

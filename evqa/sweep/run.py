@@ -8,7 +8,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from evqa.config.compose import check_override, compose_config, parse_overrides
+from evqa.config.compose import compose_config
 from evqa.config.fields import problems
 from evqa.config.register import JOBS
 from evqa.config.sweep import SweeperConfig
@@ -87,32 +87,20 @@ def sweep(task: Sweep) -> None:
 def searched_space(task: Sweep) -> Space:
     """Return the space of ``hydra.sweeper.params`` and the command line, which has the last word.
 
+    Every value of ``params`` is composed once, so that a misspelt key or option is found before
+    the start; the command line's have been (see `evqa.config.run_job`).
+
     Raises:
         ConfigError: an unknown key, or a value that does not compose.
     """
     words = [*(f"{key}={value}" for key, value in task.settings.params.items()), *task.words]
-    for override in parse_overrides(words):
-        check_override_key(task.job, override.key_or_group, override.input_line or "")
     space = parse_space(words, JOBS[task.job])
-    for dimension in space.dimensions:
-        others = [d.word(d.values[0]) for d in space.dimensions if d.values and d != dimension]
-        for value in dimension.values:
-            compose_config(task.job, [*space.fixed, *others, dimension.word(value)])
+    if not task.settings.params:
+        return space
+    longest = max((len(dimension.values) for dimension in space.dimensions), default=0)
+    for place in range(max(1, longest)):
+        compose_config(task.job, [*space.fixed, *(d.example(place) for d in space.dimensions)])
     return space
-
-
-def check_override_key(job: str, key: str, given: str) -> None:
-    """Refuse a searched key that does not exist.
-
-    Raises:
-        ConfigError: with the nearest key.
-    """
-    (override,) = parse_overrides([f"{key}=null"])
-    try:
-        check_override(override, JOBS[job])
-    except ConfigError as error:
-        if "no option" not in str(error):  # an option is checked where its value is composed
-            raise ConfigError(f"{error} (in {given})") from None
 
 
 def _sweep_locked(task: Sweep, space: Space) -> None:

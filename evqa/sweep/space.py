@@ -49,6 +49,13 @@ class Dimension:
         """Return the override that a sampled value stands for."""
         return f"{self.key}={self.texts[value] if self.texts else value}"
 
+    def example(self, place: int) -> str:
+        """Return the override of a value of the list, past its end the last; a range's start."""
+        if self.values:
+            return self.word(self.values[min(place, len(self.values) - 1)])
+        assert isinstance(self.distribution, IntDistribution | FloatDistribution)
+        return self.word(self.distribution.low)
+
 
 @dataclass(frozen=True, slots=True)
 class Space:

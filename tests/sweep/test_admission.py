@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from evqa.errors import ConfigError
 from evqa.sweep.admission import MICRO_BATCH, admit, micro_batches
+from evqa.sweep.run import searched_space
 
 BIG = ["model=llama3_1_8b", "trainer=gpu"]
 
@@ -64,3 +66,19 @@ def test_micro_batches_divide_the_batch(share, devices, budget, configured):
     assert sizes[-1] == 1
     assert all(share % size == 0 for size in sizes)
     assert sizes[0] <= (share if budget else configured)
+
+
+UNKNOWN = [
+    ({"lora.rr": "1,2"}, r"lora.rr: unknown key \(in lora.rr=1\). Did you mean lora.r"),
+    ({"optimizer.lrr": "interval(1,2)"}, "optimizer.lrr: unknown key"),
+    ({"optimizer": "adamw,adammw"}, "optimizer: no option 'adammw'"),
+    ({"lora.r": "8,x"}, "lora.r: Value 'x' of type 'str'"),
+]
+
+
+@pytest.mark.parametrize(("params", "line"), UNKNOWN)
+def test_a_searched_key_or_value_that_does_not_exist_is_found_before_the_start(
+    make_task, params, line
+):
+    with pytest.raises(ConfigError, match=line):
+        searched_space(make_task(params=params))

@@ -68,36 +68,36 @@ def run_search(folder, die_at=(), n_trials=8, sampler=Sampler.tpe, admit=admit_u
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    stopped, table = run_search(tmp_path_factory.mktemp("whole") / "study", n_trials=14)
+    stopped, table = run_search(tmp_path_factory.mktemp("whole") / "study", n_trials=12)
     assert stopped is None
     return table
 
 
-@given(st.lists(st.integers(0, 12), min_size=1, max_size=4))
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=3))
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_kills_at_any_moment_leave_the_uninterrupted_table(
     tmp_path_factory, uninterrupted, deaths
 ):
     folder = tmp_path_factory.mktemp("killed") / "study"
     for moment in deaths:
         try:
-            run_search(folder, die_at={moment}, n_trials=14)
+            run_search(folder, die_at={moment}, n_trials=12)
         except Killed:
             continue
-    assert run_search(folder, n_trials=14) == (None, uninterrupted)
+    assert run_search(folder, n_trials=12) == (None, uninterrupted)
 
 
 def test_the_total_counts_what_was_launched(uninterrupted):
     refused = [row for row in uninterrupted if row[4]]
     assert refused, "the space has points over budget"
     assert all(row[1]["lora.r[4,8,16,32,64]"] == 4 and row[2] == "PRUNED" for row in refused)
-    assert len(uninterrupted) - len(refused) == 14
+    assert len(uninterrupted) - len(refused) == 12
 
 
 def test_a_larger_total_goes_on_where_the_smaller_ended(tmp_path, uninterrupted):
     run_search(tmp_path / "study", n_trials=5)
     assert run_search(tmp_path / "study", n_trials=5) == run_search(tmp_path / "study", n_trials=5)
-    assert run_search(tmp_path / "study", n_trials=14)[1] == uninterrupted
+    assert run_search(tmp_path / "study", n_trials=12)[1] == uninterrupted
 
 
 def test_infeasible_points_only_end_the_search(tmp_path):
@@ -109,7 +109,7 @@ def test_infeasible_points_only_end_the_search(tmp_path):
 
 
 def test_random_differs_from_tpe_after_the_first_points(tmp_path, uninterrupted):
-    table = run_search(tmp_path / "study", n_trials=14, sampler=Sampler.random)[1]
+    table = run_search(tmp_path / "study", n_trials=12, sampler=Sampler.random)[1]
     assert [row[1] for row in table] != [row[1] for row in uninterrupted[: len(table)]]
 
 
@@ -211,8 +211,6 @@ REFUSED = [
     ([RATE], {}, "hydra.sweeper.n_trials: must be set, because optimizer.lr"),
     ([RATE], {"sampler": Sampler.grid}, "sampler=grid: optimizer.lr is a continuous range"),
     ([RATE], {"n_trials": 0}, "hydra.sweeper.n_trials: must be >= 1"),
-    (["lora.rr=1,2"], {}, r"lora.rr: unknown key \(in lora.rr=1,2\). Did you mean lora.r"),
-    ([], {"params": {"lora.rr": "1,2"}}, "lora.rr: unknown key"),
     (
         ["lora.r=1"],
         {"objective": "loss"},

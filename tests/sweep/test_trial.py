@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from evqa.sweep.outcome import is_finished, read_outcome, remove_heavy
+from evqa.sweep.outcome import NO_VALIDATION, is_finished, read_outcome, remove_heavy
 from evqa.sweep.trial import run_trial, stop
 
 FAILURES = [
@@ -17,7 +17,7 @@ FAILURES = [
     ("bug", "exit code 1: see output.log"),
     ("kill", "killed by SIGKILL"),
     ("nothing", "ended without a finished manifest.json"),
-    ("none", "returned no validation_loss"),
+    ("none", f"returned no validation_loss{NO_VALIDATION}"),
     ("nan", "returned validation_loss=nan"),
 ]
 
