@@ -11,8 +11,12 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
+from evqa.config import PlanConfig, TrainConfig
 from evqa.config.compose import VERSION_BASE
+from evqa.config.help import help_text
+from evqa.config.keys import walk
 from evqa.config.register import config_dir, options, register_configs
+from evqa.config.sweep import SweeperConfig
 from evqa.sweep.run import searched_space
 
 LIMIT_S = 60
@@ -40,10 +44,10 @@ def wait_for(condition):
 
 
 def test_a_finite_list(start, tmp_path, rows):
-    code, out, err = finish(start("lora.r=8,32,16"))
+    code, out, err = finish(start("lora.r=32,8"))
     assert (code, err) == (0, "")
-    assert [row["lora.r"] for row in rows(study_in(tmp_path))] == ["8", "32", "16"]
-    assert "3 finished, 0 failed" in out
+    assert [row["lora.r"] for row in rows(study_in(tmp_path))] == ["32", "8"]
+    assert "2 finished, 0 failed" in out
 
 
 def test_a_search_continues_and_passes_over_what_does_not_fit(start, tmp_path, rows):
@@ -70,7 +74,7 @@ def test_a_search_continues_and_passes_over_what_does_not_fit(start, tmp_path, r
 
 
 def test_a_yaml_search(start, tmp_path, launches):
-    code, _, err = finish(start("hparams_search=lora_6gib", "hydra.sweeper.n_trials=2"))
+    code, _, err = finish(start("hparams_search=lora_6gib", "hydra.sweeper.n_trials=1"))
     assert (code, err) == (0, "")
     folder = tmp_path / "sweeps" / "lora_6gib"
     assert "hparams_search=lora_6gib" in launches(folder)[0]
@@ -89,9 +93,7 @@ def test_what_a_yaml_search_varies_exists(option, make_task):
 
 MISTAKES = [
     (["optimizer.lr=interval(1e-5,1e-3)"], "hydra.sweeper.n_trials: must be set"),
-    (["lora.r=8,0"], "lora.r: must be >= 1"),
     (["hydra.sweeper.n_trial=3"], "hydra.sweeper.n_trial: Key 'n_trial' not in"),
-    (["hydra.sweeper.sampler=tpee"], "hydra.sweeper.sampler: "),
 ]
 
 
@@ -148,6 +150,14 @@ def test_an_interruption_stops_the_trial_and_says_so(start, tmp_path, behave, si
     assert found == code
     assert "run the same command again" in err
     assert not alive(trial)
+
+
+def test_help_names_every_key_of_the_sweeper():
+    page = help_text("train", TrainConfig)
+    for key, _, field in walk(SweeperConfig, "hydra.sweeper."):
+        assert not field.metadata or field.metadata["doc"] in page, key
+    assert "hparams_search=lora_6gib" in page
+    assert "hydra.sweeper" not in help_text("plan", PlanConfig)
 
 
 def test_the_sweeper_loads_nothing_heavy():

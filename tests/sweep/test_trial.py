@@ -78,6 +78,7 @@ def test_stop_is_harmless_when_it_has_ended():
     process.wait()
     stop(process)
     stop(process)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"finished": false}', "null"])
