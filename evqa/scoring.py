@@ -26,8 +26,12 @@ def open_scored_run(run: Path) -> TunedModel:
 
 def score_run(config: EvaluateConfig, tuned: TunedModel, questions: list[Question]) -> Comparison:
     """Ask base and tuned model the benchmark."""
-    own = tuned.config.generation.max_new_tokens
-    generation = replace(config.generation, max_new_tokens=config.generation.max_new_tokens or own)
+    own = tuned.config.generation
+    generation = replace(
+        config.generation,
+        max_new_tokens=config.generation.max_new_tokens or own.max_new_tokens,
+        batch_size=config.generation.batch_size or own.batch_size,
+    )
     return compare_adapter(
         tuned.model,
         tuned.tokenizer,

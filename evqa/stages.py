@@ -3,6 +3,7 @@
 Only entry points import this module; the rooms it joins do not know each other.
 """
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -226,7 +227,7 @@ def say_what_next(config: TrainConfig, folder: Path, comparison: "Comparison") -
         "  python evaluate.py                                 report with intervals",
         "  python train.py lora.r=32                          another rank",
         "  python -m evqa.release && python serve.py          merge, register, serve",
-        f"  aim up --repo {outputs}                            the dashboard",
+        f"  {shlex.join(['aim', 'up', '--repo', str(outputs)]):<51}the dashboard",
         "",
     ]
     sys.stdout.write("\n".join(lines))

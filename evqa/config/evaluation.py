@@ -23,7 +23,9 @@ class GenerationConfig:
     )
     temperature: float = number(0.0, ge=0, le=5, doc="0: greedy")
     top_p: float = number(1.0, gt=0, le=1, doc="nucleus sampling (temperature > 0)")
-    batch_size: int = number(16, ge=1, le=4096, doc="questions answered at once")
+    batch_size: int | None = number(
+        16, ge=1, le=4096, doc="questions answered at once (null in evaluate.py: as in the run)"
+    )
 
 
 @dataclass(kw_only=True, slots=True)

@@ -29,7 +29,8 @@ def print_comparison(comparison: Comparison, samples: list[dict[str, str]]) -> N
 
 
 def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
+    """Return a text as one line that rich prints as it stands."""
+    return " ".join(text.split()).replace("[", r"\[")
 
 
 def comparison_table(comparison: Comparison) -> Table:

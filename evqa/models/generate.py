@@ -14,6 +14,8 @@ import torch
 from evqa.config.evaluation import GenerationConfig
 from evqa.models.chat import ids_sha256, prompt_ids, question_messages
 
+DEFAULT_MAX_NEW_TOKENS = 128
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -73,8 +75,9 @@ class Generator:
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
         answers: dict[int, Answer] = {}
         with inference_mode(self.model):
-            for start in range(0, len(order), self.config.batch_size):
-                batch = order[start : start + self.config.batch_size]
+            size = self.config.batch_size or len(order)
+            for start in range(0, len(order), size):
+                batch = order[start : start + size]
                 made = self._answer_batch([prompts[index] for index in batch])
                 answers.update(zip(batch, made, strict=True))
                 on_progress(len(batch))
@@ -112,7 +115,7 @@ class Generator:
                 "top_k": 0,
             }
         return Settings(
-            max_new_tokens=self.config.max_new_tokens,
+            max_new_tokens=self.config.max_new_tokens or DEFAULT_MAX_NEW_TOKENS,
             eos_token_id=self.stop_ids(),
             pad_token_id=self.tokenizer.pad_token_id,
             use_cache=True,

@@ -6,8 +6,8 @@ import multiprocessing
 
 import pytest
 import torch
-from conftest import TEXTS
 from safetensors.torch import load_file
+from tiny_texts import TEXTS
 
 from evqa.errors import UserError
 from evqa.models.tiny import ensure_tiny, pretrain, tiny_id, train_tokenizer
