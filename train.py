@@ -6,6 +6,7 @@ usage: python train.py [group=option ...] [key=value ...] [-m]     (--help lists
 from pathlib import Path
 
 from evqa.config import TrainConfig, run_job
+from evqa.sweep.plugin import register_sweeper
 
 
 def train(config: TrainConfig, folder: Path) -> float | None:
@@ -31,4 +32,5 @@ def train(config: TrainConfig, folder: Path) -> float | None:
 
 
 if __name__ == "__main__":
+    register_sweeper()
     run_job("train", TrainConfig, train)

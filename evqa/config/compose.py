@@ -25,6 +25,7 @@ from evqa.errors import ConfigError
 
 C = TypeVar("C")
 VERSION_BASE = "1.3"
+EMPTY_GROUPS = ("experiment", "hparams_search")  # may be null: they only set values of others
 
 
 def parse_overrides(overrides: Sequence[str]) -> list[Override]:
@@ -78,7 +79,7 @@ def check_override(override: Override, schema: type) -> None:
 
 def _check_option(group: str, override: Override, allowed: list[str]) -> None:
     value = override.value()
-    if override.is_delete() or (value is None and group == "experiment"):
+    if override.is_delete() or (value is None and group in EMPTY_GROUPS):
         return
     if str(value) not in allowed:
         hint = suggestion(str(value), allowed)

@@ -6,6 +6,7 @@ from typing import Any
 
 from evqa.config.keys import walk
 from evqa.config.register import options
+from evqa.config.sweep import SweeperConfig
 
 COMMANDS = {
     "train": "python train.py",
@@ -29,11 +30,22 @@ def help_text(name: str, schema: type) -> str:
         "Keys (key=value):",
         *(_key_line(*entry) for entry in walk(schema) if not dataclasses.is_dataclass(entry[1])),
         "",
+        *(_sweep_lines() if name == "train" else []),
         "-m runs every combination of comma-separated values; --cfg job prints the whole config;",
         "a value with spaces or special characters is quoted twice: 'key=\"a b\"'.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _sweep_lines() -> list[str]:
+    keys = [entry for entry in walk(SweeperConfig, "hydra.sweeper.") if entry[2].metadata]
+    searches = ", ".join(options()["hparams_search"])
+    return [
+        f"Sweeps (-m; hparams_search={searches}, or key=choice(…), range(…), interval(…)):",
+        *(_key_line(*entry) for entry in keys),
+        "",
+    ]
 
 
 def _group_lines(schema: type) -> list[str]:

@@ -6,6 +6,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from evqa.config import jobs
+from evqa.config.sweep import SweeperConfig
 
 JOBS: dict[str, type[jobs.JobConfig]] = {
     "train": jobs.TrainConfig,
@@ -47,6 +48,7 @@ def register_configs() -> None:
     store = ConfigStore.instance()
     for name, schema in JOBS.items():
         store.store(name=f"{name}_schema", node=schema)
+    store.store(group="hydra/sweeper", name="evqa_optuna_schema", node=SweeperConfig)
     OmegaConf.register_new_resolver(
         "evqa.project", lambda relative: str(project_dir() / relative), replace=True
     )

@@ -20,11 +20,13 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import IntervalSweep, Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from evqa.config.compose import (
     VERSION_BASE,
     compose_config,
+    one_line,
     parse_overrides,
     to_plain,
 )
@@ -42,6 +44,7 @@ from evqa.errors import (
 
 C = TypeVar("C", bound=JobConfig)
 Job = Callable[[C, Path], Any]
+SEARCH_KEYS = {"hparams_search", "hydra.sweeper.n_trials", "hydra.sweeper.timeout_s"}
 log = logging.getLogger(__name__)
 
 
@@ -115,7 +118,7 @@ def _start(name: str, schema: type[C], job: Job[C], arguments: Sequence[str]) ->
         return _through_hydra(name, lambda _config: None)
     if known.multirun and known.cfg:
         raise ConfigError("--cfg prints one config; leave -m out, and one value for each key")
-    combinations = expand(known.overrides) if known.multirun else [list(known.overrides)]
+    combinations = to_check(known.overrides) if known.multirun else [list(known.overrides)]
     configs = [to_plain(compose_config(name, words), schema) for words in combinations]
     if not known.multirun and getattr(configs[0], "resume", None):
         config, folder = resumed(configs[0], schema, known.overrides)
@@ -147,7 +150,11 @@ def _hydra_codes(name: str, schema: type[C], job: Job[C]) -> int:
 
 
 def _through_hydra(name: str, task: Callable[[DictConfig], Any]) -> int:
-    hydra.main(version_base=VERSION_BASE, config_path=str(config_dir()), config_name=name)(task)()
+    start = hydra.main(version_base=VERSION_BASE, config_path=str(config_dir()), config_name=name)
+    try:
+        start(task)()
+    except HydraException as error:
+        raise ConfigError(one_line(error)) from None
     return 0
 
 
@@ -167,6 +174,22 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     # It says on every CPU that an optional package is absent.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+
+
+def to_check(words: Sequence[str]) -> list[list[str]]:
+    """Return the combinations that must be valid before a multirun starts.
+
+    Finite lists are all run, so each combination counts. A search samples its space and may meet
+    combinations that cannot run (it passes over them): there each value is checked once.
+    """
+    overrides = parse_overrides(words)
+    keys = {override.key_or_group for override in overrides}
+    intervals = any(override.is_interval_sweep() for override in overrides)
+    if not intervals and not keys & SEARCH_KEYS:
+        return expand(words)
+    values = [_values(override) for override in overrides]
+    longest = max(map(len, values), default=1)
+    return [[value[min(i, len(value) - 1)] for value in values] for i in range(longest)]
 
 
 def expand(words: Sequence[str]) -> list[list[str]]:

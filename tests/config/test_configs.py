@@ -36,6 +36,7 @@ def jobs_with(group):
         for name, schema in JOBS.items()
         if group in {field.name for field in dataclasses.fields(schema)}
         or (group == "experiment" and name in {"train", "plan", "pipeline"})
+        or (group == "hparams_search" and name == "train")
     ]
 
 

@@ -1,0 +1,1 @@
+"""Sweeps that ask the memory planner first, survive any trial's death, and continue."""

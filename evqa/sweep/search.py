@@ -1,0 +1,147 @@
+"""The loop of a sweep: propose, ask the planner, launch, record; until the totals are reached."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from optuna.trial import FrozenTrial
+
+from evqa.config.sweep import Sampler, SweeperConfig
+from evqa.errors import ConfigError
+from evqa.sweep.admission import Admission
+from evqa.sweep.outcome import Outcome, is_finished, read_outcome, remove_heavy
+from evqa.sweep.proposal import build_sampler, combination, propose
+from evqa.sweep.space import Params, Space
+from evqa.sweep.study import SweepStudy
+
+TRIALS = "trials"
+Admit = Callable[[Sequence[str]], Admission]
+Launch = Callable[[Sequence[str], Path], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the loop is given from outside.
+
+    Attributes:
+        admit: Asks the planner about a trial's overrides.
+        launch: Runs a trial with these overrides in this folder.
+        report: Called after every trial and every refused point.
+    """
+
+    admit: Admit
+    launch: Launch
+    report: Callable[[FrozenTrial], None]
+
+
+class Search:
+    """A sweep over one study.
+
+    Args:
+        study: Where everything is recorded.
+        space: What is searched.
+        settings: Totals and limits.
+        seed: Seed of the proposals.
+        hooks: Planner, launcher, reporting.
+    """
+
+    def __init__(
+        self, study: SweepStudy, space: Space, settings: SweeperConfig, seed: int, hooks: Hooks
+    ) -> None:
+        self._study = study
+        self._space = space
+        self._settings = settings
+        self._seed = seed
+        self._hooks = hooks
+        self.is_exhaustive = is_exhaustive(space, settings)
+
+    def run(self) -> str | None:
+        """Work until the totals are reached.
+
+        Returns:
+            Why the search had to stop early, None when it did not.
+        """
+        for stale in self._study.running():
+            self._work(stale)
+        while not self._is_done():
+            if self._gives_up():
+                return self._why_it_gave_up()
+            point = self._propose()
+            if point is None:
+                return None
+            params, system_attrs = point
+            verdict = self._hooks.admit(self._space.words(params))
+            self._study.add(params, self._space.distributions, verdict, system_attrs)
+            if verdict.reason is None:
+                self._work(self._study.trials()[-1])
+            else:
+                self._hooks.report(self._study.trials()[-1])
+        return None
+
+    def _is_done(self) -> bool:
+        paid = self._study.paid()
+        n_trials, timeout_s = self._settings.n_trials, self._settings.timeout_s
+        if n_trials is not None and len(paid) >= n_trials:
+            return True
+        spent_s = sum(float(trial.user_attrs.get("seconds", 0.0)) for trial in paid)
+        return timeout_s is not None and spent_s >= timeout_s
+
+    def _gives_up(self) -> bool:
+        return (
+            not self.is_exhaustive
+            and self._study.infeasible_in_a_row() >= self._settings.max_infeasible
+        )
+
+    def _why_it_gave_up(self) -> str:
+        last = self._study.trials()[-1]
+        return (
+            f"{self._study.infeasible_in_a_row()} points in a row could not run, the last because "
+            f"{last.user_attrs['infeasible']}; narrow the search, or raise memory.budget_gib "
+            "(python -m evqa.plan shows what fits)"
+        )
+
+    def _propose(self) -> tuple[Params, dict[str, object]] | None:
+        trials = self._study.trials()
+        if self.is_exhaustive:
+            params = combination(self._space, len(trials))
+            return None if params is None else (params, {})
+        sampler = build_sampler(self._settings.sampler, self._seed + len(trials))
+        point = propose(sampler, self._space, trials, minimise=self._study.minimise)
+        return point.params, point.system_attrs
+
+    def _work(self, trial: FrozenTrial) -> None:
+        folder = self._study.folder / TRIALS / str(trial.number)
+        if is_finished(folder):  # the sweep was killed between the trial's end and its record
+            outcome = read_outcome(folder, self._settings.objective, 0.0)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            outcome = self._hooks.launch(trial.user_attrs["overrides"], folder)
+        self._study.finish(trial, outcome)
+        self._keep_best()
+        self._hooks.report(self._study.trials()[trial.number])
+
+    def _keep_best(self) -> None:
+        best = {trial.number for trial in self._study.completed()[: self._settings.keep_best]}
+        for trial in self._study.paid():
+            if trial.number not in best:
+                remove_heavy(self._study.folder / TRIALS / str(trial.number))
+
+
+def is_exhaustive(space: Space, settings: SweeperConfig) -> bool:
+    """Tell whether every combination is run in order, rather than sampled.
+
+    Raises:
+        ConfigError: neither is possible.
+    """
+    if settings.sampler is Sampler.grid:
+        return True
+    if settings.n_trials is not None or settings.timeout_s is not None:
+        return False
+    if space.is_finite:
+        return True
+    key = next(dimension.key for dimension in space.dimensions if not dimension.values)
+    raise ConfigError(
+        f"hydra.sweeper.n_trials: must be set, because {key} is a continuous range "
+        "(or write a finite list)"
+    )
