@@ -151,7 +151,7 @@ def test_ctrl_c_leaves_a_resumable_run(place):
     assert started.returncode == 130, err
     assert "go on with: python train.py" in err.splitlines()[-1]
     different = run(place, f'resume="{folder}"', "lora.r=4")
-    check_one_line(different, 2, "lora.r", "16", "4")
+    check_one_line(different, 2, "lora.r", "64", "4")
     resumed = run(place, "resume=unfinished")
     assert resumed.returncode == 0, resumed.stderr
     assert latest(place) == folder.resolve()

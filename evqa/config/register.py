@@ -1,5 +1,6 @@
 """Where the configuration lives, and its registration with Hydra."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -39,6 +40,7 @@ def data_dir() -> Path:
     return checkout if (checkout / "sample").is_dir() else PACKAGE_DIR / "_data"
 
 
+@lru_cache(maxsize=1)  # composing asks for it every time, and it costs a tenth of a second
 def register_configs() -> None:
     """Tell Hydra each job's root schema and the resolvers that YAML files use. Idempotent.
 

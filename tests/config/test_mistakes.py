@@ -111,7 +111,7 @@ def test_help_is_instant_and_needs_no_torch(tmp_path):
     done = run("-c", probe)
     assert done.returncode == 0, done.stderr
     assert "lora.r=16" in done.stdout
-    assert "all_linear, attention, dora" in done.stdout
+    assert "all_linear, attention, default, dora" in done.stdout
 
 
 def test_cfg_job_prints_the_whole_config():
