@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from evqa.config.model import ArchitectureConfig, Family, LoraTargets
+from evqa.config.model import ArchitectureConfig, Family, LoraTargets, ModelConfig
 from evqa.errors import UserError
 from evqa.files import read_json
 
@@ -39,6 +39,14 @@ class Architecture:
     tie_word_embeddings: bool
     attention_bias: bool
     max_position_embeddings: int
+
+    @classmethod
+    def of(cls, model: ModelConfig) -> Self:
+        """Take a local model's own numbers where it has them, else those of ``conf/model``."""
+        folder = Path(str(model.path)).expanduser()
+        if (folder / "config.json").is_file():
+            return cls.from_folder(folder)
+        return cls.from_config(model.architecture)
 
     @classmethod
     def from_config(cls, config: ArchitectureConfig) -> Self:

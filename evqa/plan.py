@@ -18,17 +18,9 @@ from evqa.memory.planner import plan_json, plan_training
 BAR_WIDTH = 40
 
 
-def shape_of(config: PlanConfig) -> Architecture:
-    """Return the base's numbers: from its local config.json when there is one, else from YAML."""
-    folder = Path(str(config.model.path)).expanduser()
-    if (folder / "config.json").is_file():
-        return Architecture.from_folder(folder)
-    return Architecture.from_config(config.model.architecture)
-
-
 def plan(config: PlanConfig, folder: Path) -> None:  # noqa: ARG001  nothing is written
     """Print the plan; one that does not fit its budget is exit code 4."""
-    shape = shape_of(config)
+    shape = Architecture.of(config.model)
     made = plan_training(config, shape)
     changes = [] if made.fits else fitting_changes(config, shape)
     values = plan_json(made, plain_recipe(config, shape), changes, {})

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -68,17 +67,10 @@ def judge(config: DictConfig, words: Sequence[str]) -> Admission:
         plain = to_plain(config, TrainConfig)
     except ConfigError as error:
         return replace(given, reason=str(error), excess_gib=1.0)
-    plan = plan_training(plain, _shape(plain))
+    plan = plan_training(plain, Architecture.of(plain.model))
     planned = replace(given, predicted_gib=round(plan.peak_gib, 4))
     if plan.budget_gib is None:
         return planned
     excess = plan.peak_gib - plan.budget_gib
     reason = f"predicted {plan.peak_gib:.2f} GiB, but memory.budget_gib={plan.budget_gib:g}"
     return replace(planned, reason=None if plan.fits else reason, excess_gib=excess)
-
-
-def _shape(config: TrainConfig) -> Architecture:
-    folder = Path(str(config.model.path)).expanduser()
-    if (folder / "config.json").is_file():
-        return Architecture.from_folder(folder)
-    return Architecture.from_config(config.model.architecture)

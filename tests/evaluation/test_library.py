@@ -18,68 +18,32 @@ PROBE = (
 )
 
 
-def check(done):
+def check_probe(code, cwd=ROOT, **settings):
+    done = subprocess.run(
+        [sys.executable, *code], cwd=cwd, capture_output=True, text=True, timeout=120,
+        check=False, **settings,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "ok" in done.stdout
 
 
 def test_under_a_script_beside_evaluate_py(tmp_path):
-    script = ROOT / "train.py"
-    probe = f"import sys; sys.path.insert(0, {str(script.parent)!r}); sys.argv = ['train.py']\n"
-    check(
-        subprocess.run(
-            [sys.executable, "-c", probe + PROBE],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    )
+    path = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['train.py']\n"
+    check_probe(["-c", path + PROBE], cwd=tmp_path)
 
 
 def test_when_our_script_was_imported_first():
-    probe = "import sys; sys.path.insert(0, '.'); import evaluate\n"
-    check(
-        subprocess.run(
-            [sys.executable, "-c", probe + PROBE],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    )
+    check_probe(["-c", "import sys; sys.path.insert(0, '.'); import evaluate\n" + PROBE])
 
 
 def test_under_python_m():
-    probe = "import runpy, sys; sys.path.insert(0, '')\n"
-    check(
-        subprocess.run(
-            [sys.executable, "-c", probe + PROBE],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-    )
+    check_probe(["-c", "import sys; sys.path.insert(0, '')\n" + PROBE])
 
 
 def test_under_evaluate_py_itself(tmp_path):
     """The script is __main__ there, and its folder comes first on the path."""
     (tmp_path / "evaluate.py").write_text(PROBE)
-    check(
-        subprocess.run(
-            [sys.executable, str(tmp_path / "evaluate.py")],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            env={"PYTHONPATH": str(ROOT), "PATH": ""},
-        )
-    )
+    check_probe([str(tmp_path / "evaluate.py")], env={"PYTHONPATH": str(ROOT), "PATH": ""})
 
 
 def test_under_pytest():
