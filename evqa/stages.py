@@ -44,6 +44,31 @@ class Session:
     tokenizer: Any
 
 
+def run_training(config: TrainConfig, folder: Path) -> "tuple[FitResult, Comparison]":
+    """Go through all stages of a training in its run folder.
+
+    Returns:
+        What the training ended with, and how the tuned model compares with its base.
+    """
+    from evqa.evaluation.benchmark import load_benchmark
+    from evqa.tracking import require
+    from evqa.training.run import open_run
+
+    require(config.logger.kind)
+    questions = load_benchmark(config.benchmark)
+    with open_run(config, folder):
+        prepared = dataset(config)
+        model = base(config, prepared)
+        plan(config, model, folder)
+        with tracked(config, folder) as tracker:
+            session = load_session(config, model)
+            result = fit(config, session, prepared, folder, tracker)
+            comparison = compare(config, session, questions, folder, tracker)
+        finish(config, folder, model, prepared, result)
+        say_what_next(config, folder, comparison)
+    return result, comparison
+
+
 def cache_dir(config: TrainConfig) -> Path:
     """Return the folder of made models."""
     return Path(config.paths.outputs_dir).absolute() / "cache" / "models"

@@ -1,5 +1,6 @@
 """The life of a run folder: locked, its manifest first, ``latest`` moved when it has finished."""
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,17 @@ def open_run(config: TrainConfig, folder: Path) -> Iterator[Path]:
     try:
         with folder_lock(folder, wait=False):
             if not (folder / "manifest.json").exists():
-                manifest = new_manifest("train", to_dict(config), project_dir())
+                manifest = new_manifest("train", training_config(config), project_dir())
                 write_json(folder / "manifest.json", manifest)
             yield folder
     except BlockingIOError:
         raise UserError(f"{folder}: another process is training in this run folder") from None
+
+
+def training_config(config: TrainConfig) -> dict[str, Any]:
+    """Return what a training needs to be run again; a pipeline's config holds more than that."""
+    values = to_dict(config)
+    return {field.name: values[field.name] for field in dataclasses.fields(TrainConfig)}
 
 
 def finish_run(folder: Path, **values: Any) -> None:
