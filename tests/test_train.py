@@ -258,8 +258,20 @@ class TestMistakes:
         done = run(place, "memory.budget_gib=0.001")
         check_one_line(done, 4, "memory.budget_gib=0.001")
 
-    def test_evaluate_before_any_run(self, tmp_path):
+    def test_evaluate_before_any_run_leaves_nothing(self, tmp_path):
         check_one_line(run(tmp_path, script="evaluate.py"), 2, "python train.py")
+        assert list((tmp_path / "out").rglob("*.log")) == []
+        assert list((tmp_path / "out" / "evaluations").iterdir()) == []
+
+    def test_a_mistake_found_late_leaves_no_run_to_resume(self, place, tmp_path):
+        done = run(
+            place, "data=web", "sources.web.folder=/no/such", f"paths.outputs_dir={tmp_path}"
+        )
+        check_one_line(done, 2, "/no/such")
+        assert list((tmp_path / "runs").iterdir()) == []
+        check_one_line(
+            run(place, "resume=unfinished", f"paths.outputs_dir={tmp_path}"), 2, "no run"
+        )
 
     def test_someone_elses_file_in_place_of_the_outputs(self, tmp_path, place):
         (tmp_path / "out").write_text("mine")

@@ -45,7 +45,8 @@ def find_unfinished(outputs_dir: Path, wanted: str) -> Path:
     for manifest in runs:
         if not manifest.parent.is_symlink() and not _is_finished(manifest.parent):
             return manifest.parent.absolute()
-    raise UserError(f"resume={UNFINISHED}: every run in {outputs_dir / 'runs'} has finished")
+    state = "every run has finished" if runs else "there is no run"
+    raise UserError(f"resume={UNFINISHED}: {state} in {outputs_dir / 'runs'}")
 
 
 def _is_finished(folder: Path) -> bool:

@@ -7,6 +7,7 @@ what a job raises becomes one line on stderr and the exit code of its class in `
 
 import logging
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -38,6 +39,7 @@ from evqa.errors import (
     ConfigError,
     EvqaError,
     InterruptedRunError,
+    UserError,
     as_disk_full,
     from_os_error,
 )
@@ -141,12 +143,26 @@ def _hydra_codes(name: str, schema: type[C], job: Job[C]) -> int:
             return 0
 
         codes.append(_guarded(work))
+        if codes[-1] == UserError.exit_code:
+            _leave_nothing(folder)
         if codes[-1] > 128:
             raise SystemExit(codes[-1])
         return results[0] if results else None
 
     _through_hydra(name, task)
     return next((code for code in codes if code), 0)
+
+
+def _leave_nothing(folder: Path) -> None:
+    """Remove the folder of a run that the user's input ended before it had anything to keep.
+
+    Otherwise it would stand there as an unfinished run that nobody can resume. A folder that holds
+    anything but a run's first files (someone's own, given as hydra.run.dir) is left alone.
+    """
+    first_files = {".hydra", "manifest.json", "plan.json", f"{HydraConfig.get().job.name}.log"}
+    found = {entry.name for entry in folder.iterdir()}
+    if ".hydra" in found and found <= first_files and folder.resolve() != Path.cwd():
+        shutil.rmtree(folder)
 
 
 def _through_hydra(name: str, task: Callable[[DictConfig], Any]) -> int:

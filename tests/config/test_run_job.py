@@ -60,3 +60,29 @@ def test_a_multirun_goes_on_after_a_failure_and_reports_it(tmp_path):
     done = run_script(body, "-m", "lora.r=1,2,3", f"paths.outputs_dir={tmp_path}")
     assert done.returncode == 4
     assert [w for w in done.stdout.splitlines() if w.startswith("r ")] == ["r 1", "r 2", "r 3"]
+
+
+@pytest.mark.parametrize("content", [{}, {"thesis.txt": "mine"}], ids=["fresh", "someone's"])
+def test_a_mistake_removes_only_a_folder_that_holds_nothing(tmp_path, content):
+    """Whatever stands in a folder given as hydra.run.dir is not ours to remove."""
+    folder = tmp_path / "given"
+    folder.mkdir()
+    for name, text in content.items():
+        (folder / name).write_text(text)
+    words = [f"hydra.run.dir={folder}", "hydra.output_subdir=.hydra"]
+    done = run_script("raise errors.UserError('late')", *words)
+    assert done.returncode == 2
+    assert folder.exists() == bool(content)
+    for name, text in content.items():
+        assert (folder / name).read_text() == text
+
+
+def test_the_current_folder_is_never_removed(tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", JOB.format(body="raise errors.UserError('late')", words=[])],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert (tmp_path / ".hydra").is_dir()
