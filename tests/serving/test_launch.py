@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from evqa.errors import UserError
 from evqa.registry import Registry
 from evqa.serving.launch import choose_model, open_keys
 
-FAKE = f"{sys.executable} {Path(__file__).with_name('fake_vllm.py')}"
+FAKE = shlex.join([sys.executable, str(Path(__file__).with_name("fake_vllm.py"))])
 
 
 def publish(outputs):
@@ -94,7 +95,7 @@ class Served:
         self.process = subprocess.Popen(
             [
                 sys.executable, str(project_dir() / "serve.py"), f"paths.outputs_dir={outputs}",
-                "server.device=cpu", "server.port=0", f"server.vllm_command='{FAKE}'", *overrides,
+                "server.device=cpu", "server.port=0", f'server.vllm_command="{FAKE}"', *overrides,
             ],
             env=environment, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip

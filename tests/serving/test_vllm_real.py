@@ -1,6 +1,7 @@
 """The proxy in front of a real vLLM: one engine a session, skipped where none is installed."""
 
 import os
+import shlex
 import shutil
 
 import openai
@@ -22,7 +23,7 @@ def find_command():
     return (
         os.environ.get("EVQA_VLLM_COMMAND")
         or shutil.which("vllm")
-        or (str(local) if local.is_file() else None)
+        or (shlex.quote(str(local)) if local.is_file() else None)
     )
 
 
@@ -44,7 +45,7 @@ def served(model_dir, tmp_path_factory):
     process = Served(
         outputs,
         f"server.model_dir={model_dir}",
-        f"server.vllm_command='{find_command()}'",
+        f'server.vllm_command="{find_command()}"',
         "server.dtype=float32",
         "server.kv_cache_gib=0.0625",
     )
