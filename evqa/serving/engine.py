@@ -129,6 +129,9 @@ def vllm_engine(config: "ServerConfig", program: list[str], model_dir: Path) -> 
             "OMP_NUM_THREADS": str(config.num_threads),
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             "VLLM_CPU_KVCACHE_SPACE": None,
+            # The first request for logprobs would compile C++: 16 s, and an engine that dies where
+            # the environment's path has a space (torch 2.13 does not quote include folders).
+            "TORCHDYNAMO_DISABLE": "1",
         }
     return EngineCommand(
         arguments=[*arguments, *config.vllm_args],

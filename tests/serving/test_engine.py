@@ -80,6 +80,7 @@ def test_the_cpu_has_its_own_flags(model_dir):
     assert "--enforce-eager" in command.arguments
     assert command.environment["OMP_NUM_THREADS"] == "3"
     assert command.environment["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    assert command.environment["TORCHDYNAMO_DISABLE"] == "1"
     assert command.environment["VLLM_CPU_KVCACHE_SPACE"] is None
 
 
