@@ -86,7 +86,7 @@ def _page_templates(layout: Layout, source: Source) -> list[Any]:
     inner = width - 2 * layout.margin
     gap = 7 * mm
     column = (inner - gap * (layout.num_columns - 1)) / layout.num_columns
-    title_height = 44 * mm if layout.num_columns > 1 else 0
+    title_height = 38 * mm if layout.num_columns > 1 else 0
 
     def columns(frame_height: float) -> list[Any]:
         return [
@@ -177,7 +177,7 @@ def _flowables(block: Block, layout: Layout) -> list[Any]:
         style.spaceBefore, style.keepWithNext = 6, 1
         return [Paragraph(escape(block.text), style)]
     if isinstance(block, Table):
-        return [_table(block, layout), Spacer(1, 8)]
+        return [Spacer(1, 3), _table(block, layout), Spacer(1, 8)]
     if isinstance(block, Bullets):
         style = _style("bullet", layout, after=3)
         style.leftIndent, style.bulletIndent = 12, 2
