@@ -105,7 +105,7 @@ def _say(message: str, exit_code: int) -> int:
 
 
 def _report_bug(error: Exception) -> int:
-    if type(error).__name__ in {"OutOfMemoryError", "AcceleratorError"}:
+    if type(error).__name__ == "OutOfMemoryError":
         return _say(f"out of memory on the device: {str(error).splitlines()[0]}", 3)
     if full := as_disk_full(error):
         return _say(str(full), full.exit_code)
