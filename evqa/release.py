@@ -3,33 +3,34 @@
 import gc
 import json
 import sys
-from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evqa.config import ReleaseConfig, from_dict, run_job, to_dict
 from evqa.config.jobs import Output
 from evqa.config.model import QuantizationConfig, QuantizationKind
-from evqa.config.serving import BaseWeights
+from evqa.config.serving import BaseWeights, ExportQuantization
 from evqa.errors import UserError
+from evqa.export.adapter import check_adapter
 from evqa.export.card import model_card
-from evqa.export.generator import TransformersGenerator
-from evqa.export.merge import (
-    check_adapter,
-    check_base,
-    load_model,
-    load_tokenizer,
-    load_with_adapter,
-    merge_adapter,
-)
-from evqa.export.parity import Observation, ParityReport, check_parity, compare, observe
-from evqa.files import read_json, write_text
+from evqa.export.lineage import collect_lineage
+from evqa.export.loading import check_base
+from evqa.export.parity import Observation, ParityReport, check_parity
+from evqa.export.questions import parity_questions
+from evqa.files import write_text
 from evqa.provenance import weights_sha256
-from evqa.records import Document, Split, read_jsonl
 from evqa.registry import Registry
 from evqa.runs import find_run, read_manifest
 
-LINEAGE_KEYS = ("git_commit", "command", "seed", "versions", "config", "dataset", "base")
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that may become the version: its folder, and how near it is to the adapter."""
+
+    label: str
+    folder: Path
+    report: ParityReport
 
 
 def release(config: ReleaseConfig, _folder: Path) -> None:
@@ -39,29 +40,26 @@ def release(config: ReleaseConfig, _folder: Path) -> None:
     manifest = read_manifest(run)
     check_adapter(run / "adapter")
     base = base_path(run, manifest)
-    questions = parity_questions(config, manifest)
-    nf4 = trained_quantization(config, manifest)
+    questions = parity_questions(config.export.parity, manifest)
     registry = Registry(registry_folder(config), config.registry.name)
     _quiet_transformers()
     with registry.staging() as staged:
         _say(f"asking the adapter of {run.name} {len(questions)} questions")
-        observed = _observe_adapter(config, base, run / "adapter", questions, nf4)
-        _say(f"merging it into {base} ({config.export.dtype})")
-        merge_adapter(
-            base,
-            run / "adapter",
-            staged,
-            config.export.dtype,
-            config.export.max_shard_gib,
-            nf4,
-        )
-        _say("asking the merged model the same questions")
-        report = _compare_merged(config, staged, observed)
-        check_parity(report, config.export.parity)
-        lineage = collect_lineage(config, run, manifest, report)
-        write_text(staged / "README.md", model_card(config.registry.name, lineage))
-        version = registry.publish(staged, lineage)
-    _print_result(config, registry, version, report)
+        observed = _observe_adapter(config, run, manifest, questions)
+        candidates = [
+            _merge(config, label, nf4, base, run / "adapter", staged, observed)
+            for label, nf4 in merge_options(config, manifest)
+        ]
+        chosen = min(candidates, key=lambda candidate: candidate.report.kl_nats)
+        check_parity(chosen.report, config.export.parity)
+        if config.export.quantization is not ExportQuantization.none:
+            chosen = _quantize(config, chosen, staged, observed)
+            candidates.append(chosen)
+        lineage = collect_lineage(outputs_dir, run, manifest, _parity_record(chosen, candidates))
+        lineage["export"] = to_dict(config.export)
+        write_text(chosen.folder / "README.md", model_card(config.registry.name, lineage))
+        version = registry.publish(chosen.folder, lineage)
+    _print_result(config, registry, version, chosen)
 
 
 def _say(line: str) -> None:
@@ -100,118 +98,110 @@ def base_path(run: Path, manifest: dict[str, Any]) -> str:
     return path
 
 
-def parity_questions(config: ReleaseConfig, manifest: dict[str, Any]) -> list[str]:
-    """Return the questions that parity is proved on.
-
-    Raises:
-        UserError: when neither the config, the run's benchmark nor its dataset has any.
-    """
-    wanted = config.export.parity.questions
-    if wanted and not Path(wanted).is_file():
-        raise UserError(f"export.parity.questions: no such file: {wanted}")
-    benchmark = ((manifest.get("config") or {}).get("benchmark") or {}).get("path")
-    dataset = (manifest.get("dataset") or {}).get("folder")
-    files = [wanted, benchmark, dataset and str(Path(dataset) / "pairs.jsonl")]
-    for file in filter(None, files):
-        questions = _read_questions(Path(file), config.export.parity.num_questions)
-        if questions:
-            return questions
-    raise UserError(
-        "export.parity.questions: must be set, the run's benchmark and dataset are gone "
-        f"({benchmark}, {dataset})"
-    )
-
-
-def _read_questions(file: Path, count: int) -> list[str]:
-    if not file.is_file():
-        return []
-    questions: list[str] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip() and len(questions) < count:
-            questions.append(_question(file, number, line))
-    return questions
-
-
-def _question(file: Path, number: int, line: str) -> str:
-    try:
-        return str(json.loads(line)["question"])
-    except (ValueError, TypeError, KeyError):
-        raise UserError(f"{file}:{number}: expected an object with a `question`") from None
-
-
-def trained_quantization(
+def merge_options(
     config: ReleaseConfig, manifest: dict[str, Any]
-) -> QuantizationConfig | None:
-    """Return how training quantised the base, when the merge shall keep those values."""
+) -> list[tuple[str, QuantizationConfig | None]]:
+    """Return which base weights to merge into, by name, with their NF4 form (None: as they are).
+
+    Where training was not in NF4 the two are the same, and there is one option.
+    """
     recorded = (manifest.get("config") or {}).get("quantization")
-    if config.export.base_weights is BaseWeights.original or not recorded:
-        return None
-    quantization = from_dict(QuantizationConfig, recorded)
-    return quantization if quantization.kind is QuantizationKind.nf4 else None
+    quantization = from_dict(QuantizationConfig, recorded) if recorded else None
+    original: tuple[str, QuantizationConfig | None] = ("original", None)
+    if quantization is None or quantization.kind is not QuantizationKind.nf4:
+        return [original]
+    wanted = config.export.base_weights
+    options = [("trained", quantization), original]
+    return options if wanted is BaseWeights.best else [o for o in options if o[0] == wanted]
 
 
 def _observe_adapter(
-    config: ReleaseConfig,
-    base: str,
-    adapter: Path,
-    questions: list[str],
-    nf4: QuantizationConfig | None,
+    config: ReleaseConfig, run: Path, manifest: dict[str, Any], questions: list[str]
 ) -> list[Observation]:
-    model = load_with_adapter(base, adapter, config.export.dtype, nf4)
-    reference = TransformersGenerator(model, load_tokenizer(adapter))
+    """Ask the adapter on its quantised base, loaded as evaluation loads it."""
+    from evqa.export.generator import TransformersGenerator
+    from evqa.export.parity import observe
+    from evqa.models.tuned import load_tuned
+
+    tuned = load_tuned(run, manifest)
+    reference = TransformersGenerator(tuned.model, tuned.tokenizer)
     observed = observe(reference, questions, config.export.parity.max_new_tokens)
-    del model, reference
+    del tuned, reference
     gc.collect()  # peft models hold reference cycles; two copies of an 8B base would not fit
     return observed
 
 
-def _compare_merged(
-    config: ReleaseConfig, merged: Path, observed: list[Observation]
-) -> ParityReport:
-    model = load_model(str(merged), config.export.dtype)
-    return compare(observed, TransformersGenerator(model, load_tokenizer(merged)))
+def _merge(
+    config: ReleaseConfig,
+    label: str,
+    nf4: QuantizationConfig | None,
+    base: str,
+    adapter: Path,
+    staged: Path,
+    observed: list[Observation],
+) -> Candidate:
+    from evqa.export.merge import merge_adapter
+
+    export = config.export
+    _say(f"merging it into {base} ({label} weights, {export.dtype})")
+    folder = staged / label
+    folder.mkdir()
+    merge_adapter(base, adapter, folder, export.dtype, export.max_shard_gib, nf4)
+    return _compared(config, label, folder, observed)
 
 
-def collect_lineage(
-    config: ReleaseConfig, run: Path, manifest: dict[str, Any], report: ParityReport
-) -> dict[str, Any]:
-    """Return what the version's manifest keeps about where its weights come from."""
-    metrics = run / "metrics.json"
-    return {
-        "run": str(run),
-        **{key: manifest.get(key) for key in LINEAGE_KEYS},
-        "licenses": _licenses(manifest),
-        "metrics": read_json(metrics) if metrics.is_file() else None,
-        "parity": report.to_dict(),
-        "export": to_dict(config.export),
-    }
+def _quantize(
+    config: ReleaseConfig, merged: Candidate, staged: Path, observed: list[Observation]
+) -> Candidate:
+    """Return the quantised form of a merged model.
+
+    Raises:
+        GateError: it says something else than the adapter on its base.
+    """
+    from evqa.export.quantize import quantize_checkpoint
+
+    kind = config.export.quantization
+    _say(f"quantising it ({kind})")
+    folder = staged / str(kind)
+    folder.mkdir()
+    quantize_checkpoint(merged.folder, folder, kind, config.export.max_shard_gib)
+    candidate = _compared(config, f"{merged.label}, {kind}", folder, observed)
+    check_parity(candidate.report, config.export.quantized_parity, "export.quantized_parity")
+    return candidate
 
 
-def _licenses(manifest: dict[str, Any]) -> dict[str, int]:
-    """Count the licences of the documents trained on; empty where none are recorded."""
-    folder = (manifest.get("dataset") or {}).get("folder")
-    documents = Path(folder) / "documents.jsonl" if folder else None
-    if documents is None or not documents.is_file():
-        return {}
-    counts = Counter(
-        document.license or "unknown"
-        for document in read_jsonl(documents, Document)
-        if document.split == Split.train
-    )
-    return dict(counts)
+def _compared(
+    config: ReleaseConfig, label: str, folder: Path, observed: list[Observation]
+) -> Candidate:
+    from evqa.export.generator import TransformersGenerator
+    from evqa.export.loading import load_model, load_tokenizer
+    from evqa.export.parity import compare
+
+    model = load_model(str(folder), config.export.dtype)
+    report = compare(observed, TransformersGenerator(model, load_tokenizer(folder)))
+    _say(f"  {label}: KL {report.kl_nats:.1e} nats, top-1 {report.top1_agreement:.2%}")
+    return Candidate(label, folder, report)
+
+
+def _parity_record(chosen: Candidate, candidates: list[Candidate]) -> dict[str, Any]:
+    """Return the chosen model's figures, and those of all that were compared."""
+    compared = {candidate.label: candidate.report.to_dict() for candidate in candidates}
+    return {**chosen.report.to_dict(), "weights": chosen.label, "compared": compared}
 
 
 def _print_result(
-    config: ReleaseConfig, registry: Registry, version: int, report: ParityReport
+    config: ReleaseConfig, registry: Registry, version: int, chosen: Candidate
 ) -> None:
     folder = registry.folder(version)
+    report = chosen.report
     if config.output is Output.json:
         result = {"name": registry.name, "version": version, "folder": str(folder)}
         sys.stdout.write(json.dumps({**result, "parity": report.to_dict()}) + "\n")
         return
     sys.stdout.write(
         f"registered {registry.name}/{version} (candidate): {folder}\n"
-        f"parity: top-1 agreement {report.top1_agreement:.2%}, KL {report.kl_nats:.1e} nats, "
+        f"parity ({chosen.label}): top-1 agreement {report.top1_agreement:.2%}, "
+        f"KL {report.kl_nats:.1e} nats, perplexity ×{report.perplexity_ratio:.4f}, "
         f"identical answers {report.answer_agreement:.0%} of {report.num_questions}\n"
         f"next: python serve.py; evqa registry promote {registry.name}/{version}\n"
     )

@@ -18,8 +18,17 @@ class ExportDtype(StrEnum):
 class BaseWeights(StrEnum):
     """Which weights an adapter is merged into."""
 
+    best = "best"
     trained = "trained"
     original = "original"
+
+
+class ExportQuantization(StrEnum):
+    """How the linear layers of a version are stored."""
+
+    none = "none"
+    fp8 = "fp8"
+    w4a16 = "w4a16"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,6 +46,19 @@ class ParityConfig:
     max_kl_nats: float = number(
         0.01, ge=0, le=100, doc="mean KL(adapter on base || merged) over answer tokens, nats"
     )
+    max_perplexity_ratio: float = number(
+        1.05, ge=1, le=100, doc="perplexity of the adapter's answers, merged / adapter on base"
+    )
+    served: bool = setting(False, "start the engine too, and compare what it answers")
+
+
+@dataclass(kw_only=True, slots=True)
+class QuantizedParityConfig:
+    """How far a quantised version may be from the adapter on its base."""
+
+    min_top1_agreement: float = number(0.9, ge=0, le=1, doc="as in export.parity")
+    max_kl_nats: float = number(0.1, ge=0, le=100, doc="as in export.parity, nats")
+    max_perplexity_ratio: float = number(1.2, ge=1, le=100, doc="as in export.parity")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -45,10 +67,18 @@ class ExportConfig:
 
     dtype: ExportDtype = setting(ExportDtype.bf16, "type of the merged weights")
     base_weights: BaseWeights = setting(
-        BaseWeights.trained, "trained: as the adapter saw them (NF4 values where it was NF4)"
+        BaseWeights.best,
+        "trained: as the adapter saw them (NF4 values where it was NF4); original: unquantised; "
+        "best: both, and the one nearer to the adapter on its base is kept",
+    )
+    quantization: ExportQuantization = setting(
+        ExportQuantization.none, "store the linear layers in fewer bits, in vLLM's format"
     )
     max_shard_gib: float = number(4.0, gt=0, le=50, doc="largest safetensors file, GiB")
     parity: ParityConfig = group(ParityConfig, "the gate before registering")
+    quantized_parity: QuantizedParityConfig = group(
+        QuantizedParityConfig, "the gate of a quantised version"
+    )
 
 
 @dataclass(kw_only=True, slots=True)

@@ -1,20 +1,42 @@
-"""Merging a LoRA adapter into its base, with plain transformers and peft on the CPU.
+"""Merging a LoRA adapter into its base on the CPU, one tensor at a time.
 
-The base is loaded afresh, and ``W' = W + scaling * B A`` is computed on weights not packed.
-W is by default what the adapter was trained on: NF4 values, dequantised, where training was in
-NF4 (on the embedded default the original weights change answers, these do not). rsLoRA and DoRA
-merge the same way (https://arxiv.org/abs/2106.09685, https://arxiv.org/abs/2312.03732,
-https://arxiv.org/abs/2402.09353).
+``W' = W + scaling * B A`` is computed in float32 and written in the type asked for; memory is that
+of the largest tensor, whatever the model's size. W is either the original weight, or what the
+adapter was trained on: its NF4 value, dequantised, where training was in NF4 (on the embedded
+default the original weights change answers, these do not).
 """
 
-import warnings
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evqa.config.model import QuantizationConfig
-from evqa.errors import OutsideError, UserError
+from evqa.errors import UserError
+from evqa.export.adapter import SavedAdapter
+from evqa.export.checkpoint import Checkpoint, PlannedTensor, write_checkpoint
+from evqa.export.loading import TORCH_DTYPES, load_tokenizer, local_folder
 
-TORCH_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+NF4_BLOCK_SIZE = 64  # weights a scale, QLoRA's choice (https://arxiv.org/abs/2305.14314)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A model's parts by name, from its config alone: no weight is loaded.
+
+    Attributes:
+        config: The transformers config.
+        names: Every tensor that a whole checkpoint has.
+        linears: Weights of the linear layers that NF4 quantises: all but the head.
+        tied: Tensors that may be left out because another one stands for them.
+    """
+
+    config: Any
+    names: frozenset[str]
+    linears: frozenset[str]
+    tied: frozenset[str]
 
 
 def merge_adapter(
@@ -40,118 +62,137 @@ def merge_adapter(
 
     Raises:
         UserError: adapter or base are not there, or do not fit each other.
-    """
-    if any(output_dir.iterdir()):
-        raise UserError(f"{output_dir}: not empty; a merge is written to a fresh folder")
-    model = load_merged(base_dir, adapter_dir, dtype, nf4)
-    tokenizer = load_tokenizer(adapter_dir)
-    _stop_at_end_of_turn(model, tokenizer)
-    model.save_pretrained(output_dir, max_shard_size=int(max_shard_gib * 2**30))
-    tokenizer.save_pretrained(output_dir)
-
-
-def load_merged(
-    base_dir: str, adapter_dir: Path, dtype: str, nf4: QuantizationConfig | None = None
-) -> Any:
-    """Return the base with the adapter merged in, a plain transformers model.
-
-    Raises:
-        UserError: as `load_with_adapter`, or when the adapter's weights are not finite.
-    """
-    model = load_with_adapter(base_dir, adapter_dir, dtype, nf4)
-    try:
-        return model.merge_and_unload(safe_merge=True)
-    except ValueError as error:
-        raise UserError(f"{adapter_dir}: cannot be merged: {error}") from None
-
-
-def load_with_adapter(
-    base_dir: str, adapter_dir: Path, dtype: str, nf4: QuantizationConfig | None = None
-) -> Any:
-    """Return a fresh base with the adapter beside it (peft), in evaluation mode.
-
-    Raises:
-        UserError: when the adapter does not fit the base.
-    """
-    from peft import PeftModel
-
-    check_adapter(adapter_dir)
-    base = load_model(base_dir, dtype, nf4)
-    try:
-        with warnings.catch_warnings():  # peft 0.21 asks transformers for a deprecated attribute
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
-            return PeftModel.from_pretrained(base, str(adapter_dir)).eval()
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{adapter_dir}: does not fit the base {base_dir}: {reason}") from None
-
-
-def load_model(folder: str, dtype: str, nf4: QuantizationConfig | None = None) -> Any:
-    """Load a checkpoint on the CPU in the given arithmetic (bf16, fp16, fp32).
-
-    With ``nf4`` its linear layers hold the values that this quantisation gives them.
-
-    Raises:
-        UserError: when a local folder is gone.
         OutsideError: when a hub model cannot be had.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
-    from evqa.models.load import load_dequantized
+    if any(output_dir.iterdir()):
+        raise UserError(f"{output_dir}: not empty; a merge is written to a fresh folder")
+    adapter = SavedAdapter(adapter_dir)
+    tokenizer = load_tokenizer(adapter_dir)
+    folder = local_folder(base_dir)
+    layout = read_layout(folder)
+    target = getattr(torch, TORCH_DTYPES[dtype])
+    merge = _Merge(Checkpoint(folder), adapter, layout, target, nf4)
+    write_checkpoint(output_dir, merge.tensors(), int(max_shard_gib * 2**30))
+    write_configs(output_dir, folder, layout.config, target, tokenizer)
 
-    check_base(folder)
-    torch_dtype = getattr(torch, TORCH_DTYPES[dtype])
+
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    """The merged tensors of one merge, each made when it is written."""
+
+    checkpoint: Checkpoint
+    adapter: SavedAdapter
+    layout: Layout
+    dtype: Any
+    nf4: QuantizationConfig | None
+
+    def tensors(self) -> Iterator[PlannedTensor]:
+        """Yield every tensor of the merged checkpoint.
+
+        Raises:
+            UserError: the base is incomplete, or has no layer that the adapter was trained for.
+        """
+        names = {_whole_name(name, self.layout): name for name in self.checkpoint.names()}
+        self._check(set(names))
+        for name, stored in names.items():
+            if name in self.layout.names:
+                yield PlannedTensor(
+                    name=name,
+                    shape=self.checkpoint.shape(stored),
+                    dtype=self.dtype,
+                    make=partial(self._make, name, stored),
+                )
+
+    def _check(self, present: set[str]) -> None:
+        if missing := sorted(self.layout.names - present - self.layout.tied):
+            raise UserError(f"{self.checkpoint.folder}: the weights lack {missing[0]}")
+        wanted = {f"{module}.weight" for module in self.adapter.deltas} | set(
+            self.adapter.replaced
+        )
+        if unknown := sorted(wanted - present):
+            raise UserError(
+                f"{self.adapter.folder}: does not fit the base {self.checkpoint.folder}: "
+                f"there is no {unknown[0]}"
+            )
+
+    def _make(self, name: str, stored: str) -> Any:
+        if name in self.adapter.replaced:
+            return self.adapter.replaced[name].to(self.dtype)
+        weight = self.checkpoint.tensor(stored)
+        if self.nf4 is not None and name in self.layout.linears:
+            weight = nf4_values(weight, self.nf4)
+        module = name.removesuffix(".weight")
+        if module in self.adapter.deltas:
+            weight = self.adapter.merge(module, weight)
+        return weight.to(self.dtype)
+
+
+def _whole_name(stored: str, layout: Layout) -> str:
+    """Return a tensor's name in the whole model: bare backbones are stored without prefix."""
+    return stored if stored in layout.names else f"model.{stored}"
+
+
+def nf4_values(weight: Any, quantization: QuantizationConfig) -> Any:
+    """Return the float32 values that a weight has in NF4, as training computed with them."""
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    packed, state = quantize_4bit(
+        weight.float(),
+        blocksize=NF4_BLOCK_SIZE,
+        compress_statistics=quantization.double_quant,
+        quant_type="nf4",
+    )
+    return dequantize_4bit(packed, state)
+
+
+def read_layout(folder: Path) -> Layout:
+    """Return a model's layout from its config.json.
+
+    Raises:
+        UserError: when the config cannot be read as a causal language model's.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     try:
-        if nf4 is not None:
-            return load_dequantized(folder, nf4).to(torch_dtype).eval()
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch_dtype).eval()
-    except OSError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise OutsideError(f"{folder}: cannot load the model: {reason}") from None
+        config = AutoConfig.from_pretrained(str(folder))
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(copy.deepcopy(config))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: {str(error).strip().splitlines()[0]}") from None
+    head = model.get_output_embeddings()
+    linears = {
+        f"{name}.weight"
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    tied = frozenset(model.all_tied_weights_keys) if config.tie_word_embeddings else frozenset()
+    return Layout(config, frozenset(model.state_dict()), frozenset(linears), tied)
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """Load the tokenizer saved in a folder.
+def write_configs(output_dir: Path, base: Path, config: Any, dtype: Any, tokenizer: Any) -> None:
+    """Write what belongs beside the weights: config, generation config, tokenizer."""
+    from transformers import GenerationConfig
 
-    Raises:
-        UserError: when there is none, or it has no chat template.
-    """
-    from transformers import AutoTokenizer
-
-    if not (folder / "tokenizer_config.json").is_file():
-        raise UserError(f"{folder}: the tokenizer is missing (tokenizer_config.json)")
-    tokenizer = AutoTokenizer.from_pretrained(str(folder))
-    if not tokenizer.chat_template:
-        raise UserError(f"{folder}: the tokenizer has no chat template")
-    return tokenizer
-
-
-def check_adapter(folder: Path) -> None:
-    """Refuse a folder that does not hold a peft adapter.
-
-    Raises:
-        UserError: naming the missing file.
-    """
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder}: no adapter there ({name} is missing); train again")
+    config = copy.deepcopy(config)
+    config.dtype = dtype
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.save_pretrained(output_dir)
+    try:
+        generation = GenerationConfig.from_pretrained(str(base))
+    except OSError:
+        generation = GenerationConfig.from_model_config(config)
+    _stop_at_end_of_turn(generation, tokenizer)
+    generation.save_pretrained(output_dir)
+    tokenizer.save_pretrained(output_dir)
 
 
-def check_base(path: str) -> None:
-    """Refuse a base that is written as a folder and is not there.
-
-    Raises:
-        UserError: naming the folder.
-    """
-    looks_local = path.startswith((".", "/", "~"))
-    if looks_local and not (Path(path).expanduser() / "config.json").is_file():
-        raise UserError(f"{path}: the base model's folder is gone; train again, or put it back")
-
-
-def _stop_at_end_of_turn(model: Any, tokenizer: Any) -> None:
+def _stop_at_end_of_turn(generation: Any, tokenizer: Any) -> None:
     """Let generation stop where training ended an answer, beside the base's own end tokens."""
-    known = model.generation_config.eos_token_id
+    known = generation.eos_token_id
     ends = list(known) if isinstance(known, list) else [known]
     ends = [token for token in dict.fromkeys([*ends, tokenizer.eos_token_id]) if token is not None]
-    model.generation_config.eos_token_id = ends[0] if len(ends) == 1 else ends
+    generation.eos_token_id = ends[0] if len(ends) == 1 else ends

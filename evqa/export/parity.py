@@ -4,7 +4,7 @@ The reference answers each prompt greedily; both models then score that same ans
 ``log_probs`` is (answer tokens, vocabulary), row i predicting answer token i.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evqa.config.serving import ParityConfig
+    from evqa.config.serving import ParityConfig, QuantizedParityConfig
+
+    Thresholds = ParityConfig | QuantizedParityConfig
+
+MAX_LOG_RATIO = 700.0  # e^700 is still a float
 
 
 class Generator(Protocol):
@@ -52,6 +56,8 @@ class ParityReport:
         top1_agreement: Share of answer tokens with the same first choice.
         kl_nats: Mean KL(reference || merged) over answer tokens, nats.
         answer_agreement: Share of questions with the identical greedy answer.
+        perplexity_ratio: Perplexity that the candidate gives the reference's answers, divided by
+            the reference's own.
     """
 
     num_questions: int
@@ -60,6 +66,7 @@ class ParityReport:
     top1_agreement: float
     kl_nats: float
     answer_agreement: float
+    perplexity_ratio: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as the version's lineage keeps it."""
@@ -83,38 +90,60 @@ def compare(observations: Sequence[Observation], candidate: Generator) -> Parity
     """Measure the candidate against what the reference was observed to say."""
     import numpy as np
 
-    rows = list(_compare_each(observations, candidate))
-    agreements = np.concatenate([agreement for agreement, _, _ in rows])
-    divergences = np.concatenate([divergence for _, divergence, _ in rows])
+    rows = [_compare_one(seen, candidate) for seen in observations]
+    surprises = np.concatenate([row.surprise_nats for row in rows])
     return ParityReport(
         num_questions=len(rows),
-        num_tokens=len(agreements),
+        num_tokens=len(surprises),
         prompt_mismatches=sum(
             candidate.prompt_tokens(seen.question) != seen.prompt for seen in observations
         ),
-        top1_agreement=float(agreements.mean()),
-        kl_nats=float(divergences.mean()),
-        answer_agreement=float(np.mean([same for _, _, same in rows])),
+        top1_agreement=float(np.concatenate([row.agrees for row in rows]).mean()),
+        kl_nats=float(np.concatenate([row.kl_nats for row in rows]).mean()),
+        answer_agreement=float(np.mean([row.same_answer for row in rows])),
+        perplexity_ratio=float(np.exp(min(surprises.mean(), MAX_LOG_RATIO))),
     )
 
 
-def _compare_each(
-    observations: Sequence[Observation], candidate: Generator
-) -> Iterator[tuple[Any, Any, bool]]:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One question compared; arrays have one entry an answer token.
+
+    Attributes:
+        agrees: Whether both have the same first choice.
+        kl_nats: KL(reference || candidate).
+        surprise_nats: Reference's log-probability of the token, minus the candidate's.
+        same_answer: Whether the greedy answers are the same.
+    """
+
+    agrees: Any
+    kl_nats: Any
+    surprise_nats: Any
+    same_answer: bool
+
+
+def _compare_one(seen: Observation, candidate: Generator) -> _Row:
     import numpy as np
 
-    for seen in observations:
-        scores = candidate.log_probs(seen.prompt, seen.answer)
-        agreement = seen.log_probs.argmax(axis=-1) == scores.argmax(axis=-1)
-        with np.errstate(invalid="ignore"):  # 0 · log 0 counts as 0
-            terms = np.exp(seen.log_probs) * (seen.log_probs - scores)
-        divergence = np.where(np.isneginf(seen.log_probs), 0.0, terms).sum(axis=-1)
-        same = candidate.greedy(seen.prompt, len(seen.answer)) == seen.answer
-        yield agreement, divergence, same
+    scores = candidate.log_probs(seen.prompt, seen.answer)
+    with np.errstate(invalid="ignore"):  # 0 · log 0 counts as 0
+        terms = np.exp(seen.log_probs) * (seen.log_probs - scores)
+    said = np.arange(len(seen.answer)), np.asarray(seen.answer)
+    return _Row(
+        agrees=seen.log_probs.argmax(axis=-1) == scores.argmax(axis=-1),
+        kl_nats=np.where(np.isneginf(seen.log_probs), 0.0, terms).sum(axis=-1),
+        surprise_nats=seen.log_probs[said] - scores[said],
+        same_answer=candidate.greedy(seen.prompt, len(seen.answer)) == seen.answer,
+    )
 
 
-def check_parity(report: ParityReport, config: "ParityConfig") -> None:
-    """Refuse a merged model that says something else than the adapter on its base.
+def check_parity(report: ParityReport, config: "Thresholds", name: str = "export.parity") -> None:
+    """Refuse a model that says something else than the adapter on its base.
+
+    Args:
+        report: What was measured.
+        config: ``export.parity`` or ``export.quantized_parity``.
+        name: Which of the two, for the message.
 
     Raises:
         GateError: naming the first figure outside its threshold.
@@ -124,14 +153,17 @@ def check_parity(report: ParityReport, config: "ParityConfig") -> None:
             f"parity: {report.prompt_mismatches} of {report.num_questions} prompts have other "
             "token ids after merging; nothing registered"
         )
+    least = {"min_top1_agreement": report.top1_agreement}
+    most = {"max_kl_nats": report.kl_nats, "max_perplexity_ratio": report.perplexity_ratio}
     # written so that NaN fails
-    if not report.top1_agreement >= config.min_top1_agreement:
-        raise GateError(
-            f"parity: top-1 agreement {report.top1_agreement:.4f} is below "
-            f"export.parity.min_top1_agreement={config.min_top1_agreement:g}; nothing registered"
-        )
-    if not report.kl_nats <= config.max_kl_nats:
-        raise GateError(
-            f"parity: KL {report.kl_nats:.2e} nats is above "
-            f"export.parity.max_kl_nats={config.max_kl_nats:g}; nothing registered"
-        )
+    for field, value in least.items():
+        if not value >= getattr(config, field):
+            raise GateError(_outside(name, field, value, "below", getattr(config, field)))
+    for field, value in most.items():
+        if not value <= getattr(config, field):
+            raise GateError(_outside(name, field, value, "above", getattr(config, field)))
+
+
+def _outside(name: str, field: str, value: float, side: str, bound: float) -> str:
+    figure = field.partition("_")[2].replace("_", " ")
+    return f"parity: {figure} {value:.4g} is {side} {name}.{field}={bound:g}; nothing registered"

@@ -125,23 +125,6 @@ def _nf4(quantization: QuantizationConfig, dtype: torch.dtype) -> Any:
     )
 
 
-def load_dequantized(folder: str, quantization: QuantizationConfig) -> Any:
-    """Load a base on the CPU in float32 with the values that its NF4 form stands for.
-
-    The logits equal those of the NF4 model exactly (float32 arithmetic).
-    """
-    from transformers import AutoModelForCausalLM
-
-    packed = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        device_map={"": "cpu"},
-        quantization_config=_nf4(quantization, torch.float32),
-    )
-    guard_cpu_packing(packed)
-    return packed.dequantize()
-
-
 def guard_cpu_packing(model: Any) -> None:
     """Keep bitsandbytes from repacking weights on CPUs with AVX512-BF16.
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from evqa.config.serving import ParityConfig
+from evqa.config.serving import ParityConfig, QuantizedParityConfig
 from evqa.errors import GateError
 from evqa.export.parity import ParityReport, check_parity, compare, observe
 
@@ -48,6 +48,7 @@ def test_a_model_agrees_with_itself():
         top1_agreement=1.0,
         kl_nats=0.0,
         answer_agreement=1.0,
+        perplexity_ratio=1.0,
     )
     check_parity(same, ParityConfig())
 
@@ -63,14 +64,16 @@ def test_another_model_fails_the_gate():
     other = report(TableGenerator(LOGITS), TableGenerator(-LOGITS))
     assert other.top1_agreement == 0
     assert other.answer_agreement == 0
-    with pytest.raises(GateError, match=r"top-1 agreement 0\.0000 is below .*min_top1_agreement"):
+    with pytest.raises(
+        GateError, match=r"top1 agreement 0 is below export\.parity\.min_top1_agreement=0\.98"
+    ):
         check_parity(other, ParityConfig())
 
 
 def test_a_scaled_model_keeps_first_choices_and_fails_on_kl():
     scaled = report(TableGenerator(LOGITS), TableGenerator(2 * LOGITS))
     assert scaled.top1_agreement == 1
-    with pytest.raises(GateError, match=r"KL .* nats is above"):
+    with pytest.raises(GateError, match=r"kl nats \S+ is above export\.parity\.max_kl_nats"):
         check_parity(scaled, ParityConfig())
 
 
@@ -81,7 +84,7 @@ def test_an_extra_leading_token_fails_the_gate():
         check_parity(shifted, ParityConfig())
 
 
-@pytest.mark.parametrize("field", ["top1_agreement", "kl_nats"])
+@pytest.mark.parametrize("field", ["top1_agreement", "kl_nats", "perplexity_ratio"])
 def test_nan_fails_the_gate(field):
     good = report(TableGenerator(LOGITS), TableGenerator(LOGITS)).to_dict()
     with pytest.raises(GateError):
@@ -98,3 +101,26 @@ def test_impossible_tokens_count_as_nothing():
 def test_kl_is_never_negative(logits):
     divergence = report(TableGenerator(LOGITS[:5, :5]), TableGenerator(logits)).kl_nats
     assert divergence >= -1e-5
+
+
+def test_the_perplexity_ratio_is_that_of_the_reference_answers():
+    reference = TableGenerator(np.log(np.array([[0.8, 0.2], [0.8, 0.2]])))
+    candidate = TableGenerator(np.log(np.array([[0.5, 0.5], [0.5, 0.5]])))
+    assert report(reference, candidate).perplexity_ratio == pytest.approx(0.8 / 0.5, rel=1e-6)
+
+
+def test_a_perplexity_that_rises_fails_the_gate_of_a_quantised_version():
+    good = report(TableGenerator(LOGITS), TableGenerator(LOGITS)).to_dict()
+    worse = ParityReport(**{**good, "perplexity_ratio": 1.5})
+    with pytest.raises(GateError, match=r"1\.5 is above export\.quantized_parity\.max_perplexity"):
+        check_parity(worse, QuantizedParityConfig(), "export.quantized_parity")
+
+
+def test_a_token_that_the_candidate_rules_out_does_not_overflow():
+    reference = TableGenerator(np.zeros((2, 2)))
+    with np.errstate(invalid="ignore"):
+        candidate = TableGenerator(np.array([[-np.inf, 0.0], [-np.inf, 0.0]]))
+    found = report(reference, candidate)
+    assert found.perplexity_ratio > 1e300
+    with pytest.raises(GateError):
+        check_parity(found, ParityConfig())

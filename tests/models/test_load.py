@@ -15,7 +15,6 @@ from evqa.models.base import load
 from evqa.models.load import (
     attach_adapter,
     load_adapter,
-    load_dequantized,
     pick_device,
     pick_dtype,
 )
@@ -280,14 +279,3 @@ class TestLocate:
         model = dataclasses.replace(tiny_config.model, path="meta/secret", gated=True)
         with pytest.raises(UserError, match="meta/secret is gated: accept.*HF_TOKEN"):
             locate(model)
-
-
-@pytest.mark.parametrize("double_quant", [True, False])
-def test_the_dequantised_base_equals_the_nf4_one(double_quant, tiny_config, tiny_folder):
-    nf4 = QuantizationConfig(double_quant=double_quant)
-    packed = load(tiny_folder, tiny_config.model, nf4, "cpu").model.eval()
-    plain = load_dequantized(str(tiny_folder), nf4).eval()
-    assert not any(isinstance(m, Linear4bit) for m in plain.modules())
-    ids = torch.tensor([[5, 6, 7, 8]])
-    with torch.no_grad():
-        assert torch.equal(packed(input_ids=ids).logits, plain(input_ids=ids).logits)
