@@ -11,10 +11,10 @@ from transformers import AutoModelForCausalLM
 
 from evqa.config import load_config, to_dict
 from evqa.errors import GateError, UserError
+from evqa.export.questions import parity_questions
 from evqa.files import point_link
 from evqa.provenance import weights_sha256
 from evqa.registry import Aliases, Registry
-from evqa.export.questions import parity_questions
 from evqa.release import release
 
 

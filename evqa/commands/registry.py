@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evqa.commands.options import OutputsDir, outputs_folder
+from evqa.errors import UserError
 
 if TYPE_CHECKING:
     from evqa.registry import Aliases, Registry
@@ -72,11 +73,19 @@ def verify(
 
 @app.command()
 def promote(
-    reference: Reference, registry_dir: Folder = None, outputs_dir: OutputsDir = None
+    reference: Reference,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote without parity or SHIP verdict.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(help="Why, with --force; it is recorded.")] = None,
+    registry_dir: Folder = None,
+    outputs_dir: OutputsDir = None,
 ) -> None:
-    """Make a version the champion, which serve.py serves."""
+    """Make a version the champion, which serve.py serves; it needs parity and a SHIP verdict."""
+    if force != bool(reason and reason.strip()):
+        raise UserError("--force and --reason '...' belong together: the reason is recorded")
     registry, version = _open(reference, _folder(registry_dir, outputs_dir))
-    _print_aliases(registry.name, registry.promote(version))
+    _print_aliases(registry.name, registry.promote(version, force_reason=reason))
 
 
 @app.command()
@@ -90,3 +99,54 @@ def rollback(
 
     registry = Registry(_folder(registry_dir, outputs_dir), name)
     _print_aliases(name, registry.rollback())
+
+
+@app.command()
+def history(
+    name: Annotated[str, typer.Argument(help="Registered name.")] = "evqa",
+    registry_dir: Folder = None,
+    outputs_dir: OutputsDir = None,
+) -> None:
+    """List every change of the champion, and why where it was forced."""
+    from evqa.registry import Registry
+
+    for entry in Registry(_folder(registry_dir, outputs_dir), name).history():
+        why = f"  forced ({entry['lacks']}): {entry['reason']}" if entry.get("reason") else ""
+        typer.echo(f"{entry['time']}  {entry['action']}  {name}/{entry['version']}{why}")
+
+
+@app.command()
+def gc(
+    name: Annotated[str, typer.Argument(help="Registered name.")] = "evqa",
+    keep: Annotated[int, typer.Option(help="Newest versions that stay in any case.")] = 3,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    registry_dir: Folder = None,
+    outputs_dir: OutputsDir = None,
+) -> None:
+    """Remove old versions that no alias names, and what killed releases left behind."""
+    from evqa.registry import Registry
+    from evqa.registry.maintenance import collect_garbage
+
+    registry = Registry(_folder(registry_dir, outputs_dir), name)
+    for removed in collect_garbage(registry, keep, dry_run=dry_run):
+        typer.echo(f"{'would remove' if dry_run else 'removed'} {removed}")
+
+
+@app.command()
+def diff(
+    one: Reference,
+    other: Annotated[str, typer.Argument(help="NAME/VERSION to compare it with.")],
+    registry_dir: Folder = None,
+    outputs_dir: OutputsDir = None,
+) -> None:
+    """Show what differs between two versions: config, data, figures, files."""
+    from evqa.registry.maintenance import differences
+
+    folder = _folder(registry_dir, outputs_dir)
+    (left, first), (right, second) = _open(one, folder), _open(other, folder)
+    for what, before, after in differences(left.manifest(first), right.manifest(second)):
+        typer.echo(f"{what}: {_short(before)} -> {_short(after)}")
+
+
+def _short(value: object) -> str:
+    return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -49,7 +49,6 @@ class ParityConfig:
     max_perplexity_ratio: float = number(
         1.05, ge=1, le=100, doc="perplexity of the adapter's answers, merged / adapter on base"
     )
-    served: bool = setting(False, "start the engine too, and compare what it answers")
 
 
 @dataclass(kw_only=True, slots=True)

@@ -125,7 +125,7 @@ def _check_mergeable(folder: Path, config: Any) -> None:
     if config.init_lora_weights not in PLAIN_STARTS:
         raise UserError(
             f"{folder}: init_lora_weights={config.init_lora_weights!r} changed the base too; "
-            "convert the adapter to plain LoRA first (peft: path_initial_model_for_weight_conversion)"
+            "convert the adapter to plain LoRA first (see peft's save_pretrained)"
         )
     for field in ("rank_pattern", "alpha_pattern", "fan_in_fan_out"):
         if getattr(config, field, None):

@@ -167,4 +167,4 @@ def _write_tensor(stream: IO[bytes], planned: PlannedTensor) -> None:
     tensor = planned.make()
     if tuple(tensor.shape) != planned.shape or tensor.dtype != planned.dtype:
         raise AssertionError(f"{planned.name}: planned {planned.shape} {planned.dtype}")
-    stream.write(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+    stream.write(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -46,9 +46,9 @@ def _evaluations(outputs_dir: Path, run: Path) -> Iterator[dict[str, Any]]:
             results = read_json(path)
         except UserError:  # another's broken report is no reason to stop a release
             continue
-        if isinstance(results, dict) and results.get("created") and results.get("run"):
-            if Path(results["run"]).resolve() == run.resolve():
-                yield results
+        told = isinstance(results, dict) and results.get("created") and results.get("run")
+        if told and Path(results["run"]).resolve() == run.resolve():
+            yield results
 
 
 def licenses(manifest: dict[str, Any]) -> dict[str, int]:

@@ -153,17 +153,17 @@ def check_parity(report: ParityReport, config: "Thresholds", name: str = "export
             f"parity: {report.prompt_mismatches} of {report.num_questions} prompts have other "
             "token ids after merging; nothing registered"
         )
-    least = {"min_top1_agreement": report.top1_agreement}
-    most = {"max_kl_nats": report.kl_nats, "max_perplexity_ratio": report.perplexity_ratio}
     # written so that NaN fails
-    for field, value in least.items():
-        if not value >= getattr(config, field):
-            raise GateError(_outside(name, field, value, "below", getattr(config, field)))
-    for field, value in most.items():
-        if not value <= getattr(config, field):
-            raise GateError(_outside(name, field, value, "above", getattr(config, field)))
+    if not report.top1_agreement >= config.min_top1_agreement:
+        bound = f"{name}.min_top1_agreement={config.min_top1_agreement:g}"
+        raise _outside(f"top-1 agreement {report.top1_agreement:.4g} is below {bound}")
+    if not report.kl_nats <= config.max_kl_nats:
+        bound = f"{name}.max_kl_nats={config.max_kl_nats:g}"
+        raise _outside(f"KL {report.kl_nats:.3g} nats is above {bound}")
+    if not report.perplexity_ratio <= config.max_perplexity_ratio:
+        bound = f"{name}.max_perplexity_ratio={config.max_perplexity_ratio:g}"
+        raise _outside(f"perplexity ratio {report.perplexity_ratio:.4g} is above {bound}")
 
 
-def _outside(name: str, field: str, value: float, side: str, bound: float) -> str:
-    figure = field.partition("_")[2].replace("_", " ")
-    return f"parity: {figure} {value:.4g} is {side} {name}.{field}={bound:g}; nothing registered"
+def _outside(what: str) -> GateError:
+    return GateError(f"parity: {what}; nothing registered")

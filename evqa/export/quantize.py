@@ -49,7 +49,7 @@ def quantize_checkpoint(
         raise UserError(f"{output}: not empty; a version is written to a fresh folder")
     checkpoint = Checkpoint(merged)
     layout = read_layout(merged)
-    linears = layout.linears & set(checkpoint.names())
+    linears = layout.linears.intersection(checkpoint.names())
     group_size = 0
     if kind is ExportQuantization.w4a16:
         group_size = pick_group_size(merged, {checkpoint.shape(name)[1] for name in linears})
@@ -81,7 +81,7 @@ def int4_scales(weight: torch.Tensor, group_size: int, dtype: torch.dtype) -> to
 
     The scale is rounded to ``dtype``, as it is stored, before its error is taken.
     """
-    groups = weight.float().unflatten(1, (-1, group_size))  # out x groups x group_size
+    groups = weight.float().reshape(len(weight), -1, group_size)  # out x groups x group_size
     full = groups.abs().amax(dim=-1).clamp(min=torch.finfo(torch.float16).tiny)
     best = torch.zeros_like(full)
     least = torch.full_like(full, torch.inf)
@@ -106,7 +106,7 @@ class _Rounding:
     """The tensors of one quantised checkpoint, each made when it is written."""
 
     checkpoint: Checkpoint
-    linears: set[str]
+    linears: frozenset[str]
     kind: ExportQuantization
     scheme: Any
     group_size: int

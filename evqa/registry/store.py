@@ -19,8 +19,11 @@ from typing import Any
 
 from evqa.errors import GateError, UserError
 from evqa.files import atomic_folder, folder_lock, read_json, sha256_file, write_json
+from evqa.registry.gate import missing_proof, require_proof
 from evqa.registry.manifest import MANIFEST, VersionManifest, differences, hash_files
 
+HISTORY = "history.json"
+HIDDEN = (".staging-*", ".*.tmp", ".*.old")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -101,12 +104,15 @@ class Registry:
 
         What is left of it at the end of the block is removed.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".staging-", dir=self.root))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.ExitStack() as held:
+            with folder_lock(self.root):
+                remove_leftovers(self.root)
+                folder = Path(tempfile.mkdtemp(prefix=".staging-", dir=self.root))
+                held.enter_context(folder_lock(folder))  # while we live; see `leftovers`
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, staged: Path, lineage: dict[str, Any]) -> int:
         """Register the files in ``staged`` as the next version and make it the candidate.
@@ -159,19 +165,29 @@ class Registry:
         if problems := self.problems(version):
             raise GateError(f"{self.name}/{version} is damaged: {'; '.join(problems)}")
 
-    def promote(self, version: int) -> Aliases:
+    def promote(self, version: int, *, force_reason: str | None = None) -> Aliases:
         """Make a version the champion; the champion so far becomes ``previous``.
 
+        Args:
+            version: A registered version.
+            force_reason: Why it is promoted without proof; kept in the history.
+
         Raises:
-            GateError: when its files are not those that were registered.
+            GateError: its files are not those that were registered (never to be forced), its
+                parity was not proved, or its verdict is not SHIP.
         """
         self.verify(version)
+        manifest = self.manifest(version)
+        if force_reason is None:
+            require_proof(manifest)
         with folder_lock(self.root):
             now = self.aliases()
             if now.champion == version:
                 return now
             candidate = None if now.candidate == version else now.candidate
             moved = Aliases(champion=version, candidate=candidate, previous=now.champion)
+            lacks = missing_proof(manifest)
+            self._record("promote", version, now.champion, lacks=lacks, reason=force_reason)
             return self._write_aliases(moved)
 
     def rollback(self) -> Aliases:
@@ -186,7 +202,29 @@ class Registry:
             if now.previous is None:
                 raise UserError(f"{self.name}: nothing to roll back to (no previous champion)")
             self.verify(now.previous)
+            self._record("rollback", now.previous, now.champion)
             return self._write_aliases(replace(now, champion=now.previous, previous=now.champion))
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return every change of the champion, oldest first."""
+        path = self.root / HISTORY
+        return list(read_json(path)) if path.is_file() else []
+
+    def forget(self, version: int) -> None:
+        """Take a version out of the index; the caller holds the lock and removes its folder."""
+        index = self._index()
+        index.pop(str(version), None)
+        write_json(self.root / "index.json", index)
+
+    def _record(self, action: str, version: int, before: int | None, **details: Any) -> None:
+        entry = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "action": action,
+            "version": version,
+            "champion_before": before,
+            **{key: value for key, value in details.items() if value is not None},
+        }
+        write_json(self.root / HISTORY, [*self.history(), entry])
 
     def _index(self) -> dict[str, Any]:
         path = self.root / "index.json"
@@ -195,6 +233,35 @@ class Registry:
     def _write_aliases(self, aliases: Aliases) -> Aliases:
         write_json(self.root / "aliases.json", asdict(aliases))
         return aliases
+
+
+def leftovers(root: Path) -> list[Path]:
+    """Return what kills left: hidden entries that no living process holds, unlisted versions.
+
+    The caller holds the lock on ``root``, under which all but staging folders are made.
+    """
+    index = root / "index.json"
+    known = read_json(index) if index.is_file() else {}
+    found = [path for pattern in HIDDEN for path in root.glob(pattern)]
+    found += [path for path in root.glob("[0-9]*") if path.is_dir() and path.name not in known]
+    return sorted(path for path in found if not (path.is_dir() and _held(path)))
+
+
+def remove_leftovers(root: Path) -> list[Path]:
+    """Remove and return what killed releases left; the caller holds the lock on ``root``."""
+    found = leftovers(root)
+    for path in found:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return found
+
+
+def _held(folder: Path) -> bool:
+    with contextlib.suppress(BlockingIOError), folder_lock(folder, wait=False):
+        return False
+    return True
 
 
 def _move_content(source: Path, target: Path) -> None:

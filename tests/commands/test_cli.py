@@ -24,11 +24,14 @@ def run(monkeypatch, capsys, tmp_path):
     return run_command
 
 
+PROOF = {"parity": {"kl_nats": 0.0}, "verdict": "SHIP"}
+
+
 def publish(folder, **lineage):
     registry = Registry(folder / "registry", "evqa")
     with registry.staging() as staged:
         (staged / "model.safetensors").write_text("w")
-        registry.publish(staged, lineage)
+        registry.publish(staged, lineage or PROOF)
     return registry
 
 
@@ -118,6 +121,36 @@ def test_promote_and_rollback(run, tmp_path):
     assert run("registry", "promote", "evqa/candidate")[1] == "champion: 2, previous: 1\n"
     assert run("registry", "rollback")[1] == "champion: 1, previous: 2\n"
     assert registry.aliases().champion == 1
+
+
+def test_promoting_without_proof_needs_force_and_a_reason(run, tmp_path):
+    publish(tmp_path, run="x")
+    code, _, err = run("registry", "promote", "evqa/1")
+    assert code == 4
+    assert "evqa/1 is not promoted: its parity" in err
+    for words in (["--force"], ["--reason", "x"], ["--force", "--reason", " "]):
+        code, _, err = run("registry", "promote", "evqa/1", *words)
+        assert code == 2
+        assert "--force and --reason '...' belong together" in err
+    assert run("registry", "promote", "evqa/1", "--force", "--reason", "demo")[0] == 0
+    assert "promote  evqa/1  forced (no parity): demo" in run("registry", "history")[1]
+
+
+def test_gc_says_what_goes(run, tmp_path):
+    for _ in range(4):
+        registry = publish(tmp_path)
+    words = ("registry", "gc", "--keep", "2")
+    assert run(*words, "--dry-run")[1] == "would remove evqa/1\nwould remove evqa/2\n"
+    assert run(*words)[1] == "removed evqa/1\nremoved evqa/2\n"
+    assert registry.versions() == [3, 4]
+    assert run("registry", "gc", "--keep", "0")[0] == 2
+
+
+def test_diff_shows_before_and_after(run, tmp_path):
+    publish(tmp_path, seed=1, config={"lora": {"r": 8}})
+    publish(tmp_path, seed=2, config={"lora": {"r": 16}})
+    told = run("registry", "diff", "evqa/1", "evqa/2")[1]
+    assert told == "seed: 1 -> 2\nconfig.lora.r: 8 -> 16\n"
 
 
 def test_the_registry_may_be_elsewhere(run, tmp_path):

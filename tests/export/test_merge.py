@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from tiny_llama import CHAT_TEMPLATE, build_tiny_adapter
-from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from evqa.config.model import ModelConfig, QuantizationConfig

@@ -65,7 +65,7 @@ def test_another_model_fails_the_gate():
     assert other.top1_agreement == 0
     assert other.answer_agreement == 0
     with pytest.raises(
-        GateError, match=r"top1 agreement 0 is below export\.parity\.min_top1_agreement=0\.98"
+        GateError, match=r"top-1 agreement 0 is below export\.parity\.min_top1_agreement=0\.98"
     ):
         check_parity(other, ParityConfig())
 
@@ -73,7 +73,7 @@ def test_another_model_fails_the_gate():
 def test_a_scaled_model_keeps_first_choices_and_fails_on_kl():
     scaled = report(TableGenerator(LOGITS), TableGenerator(2 * LOGITS))
     assert scaled.top1_agreement == 1
-    with pytest.raises(GateError, match=r"kl nats \S+ is above export\.parity\.max_kl_nats"):
+    with pytest.raises(GateError, match=r"KL \S+ nats is above export\.parity\.max_kl_nats"):
         check_parity(scaled, ParityConfig())
 
 

@@ -12,13 +12,15 @@ from evqa.errors import GateError, UserError
 from evqa.registry import Aliases, Registry, parse_reference
 from evqa.registry.store import registered_names
 
+PROOF = {"parity": {"kl_nats": 0.0}, "verdict": "SHIP"}
+
 
 def publish(registry, content="weights", **lineage):
     with registry.staging() as staged:
         (staged / "model.safetensors").write_text(content)
         (staged / "extra").mkdir()
         (staged / "extra" / "notes.txt").write_text("nested")
-        return registry.publish(staged, lineage)
+        return registry.publish(staged, lineage or PROOF)
 
 
 @pytest.fixture
@@ -184,6 +186,70 @@ def test_a_reference_is_split():
     assert parse_reference("evqa/champion") == ("evqa", "champion")
 
 
+LACKING = [
+    ({"run": "x"}, "its parity with the trained adapter was never measured"),
+    ({"parity": {"kl_nats": 0.0}}, "it carries no verdict"),
+    ({"parity": {"kl_nats": 0.0}, "verdict": "NO_SHIP"}, "its verdict is NO_SHIP"),
+    ({"parity": {"kl_nats": 0.0}, "verdict": "NOT_ENOUGH_DATA"}, "its verdict is NOT_ENOUGH"),
+    ({"verdict": "SHIP"}, "parity"),
+]
+
+
+@pytest.mark.parametrize(("lineage", "reason"), LACKING)
+def test_a_version_without_proof_is_not_promoted(registry, lineage, reason):
+    publish(registry, **lineage)
+    with pytest.raises(GateError, match=rf"evqa/1 is not promoted: .*{reason}.*--force --reason"):
+        registry.promote(1)
+    assert registry.aliases() == Aliases(candidate=1)
+    assert registry.history() == []
+
+
+@pytest.mark.parametrize(("lineage", "_reason"), LACKING)
+def test_force_promotes_it_and_the_reason_is_kept(registry, lineage, _reason):
+    publish(registry, **lineage)
+    assert registry.promote(1, force_reason="the demo is today").champion == 1
+    (entry,) = registry.history()
+    assert entry["action"] == "promote"
+    assert entry["reason"] == "the demo is today"
+    assert entry["lacks"] in ("no parity", *(f"verdict {v}" for v in ("none", "NO_SHIP"))) or (
+        entry["lacks"] == "verdict NOT_ENOUGH_DATA"
+    )
+
+
+def test_force_does_not_promote_a_damaged_version(registry):
+    publish(registry)
+    (registry.folder(1) / "model.safetensors").write_text("other")
+    with pytest.raises(GateError, match="damaged"):
+        registry.promote(1, force_reason="never mind")
+
+
+def test_the_history_tells_every_change_of_the_champion(registry):
+    publish(registry)
+    publish(registry)
+    registry.promote(1)
+    registry.promote(2)
+    registry.promote(2)  # no change
+    registry.rollback()
+    told = [(e["action"], e["version"], e["champion_before"]) for e in registry.history()]
+    assert told == [("promote", 1, None), ("promote", 2, 1), ("rollback", 1, 2)]
+    assert all("reason" not in entry for entry in registry.history())
+
+
+def test_the_next_release_removes_what_a_killed_one_left(registry):
+    left = registry.root / ".staging-killed"
+    left.mkdir(parents=True)
+    (left / "model.safetensors").write_text("half")
+    (registry.root / ".index.json.123.tmp").write_text("half")
+    publish(registry)
+    assert not [path for path in registry.root.iterdir() if path.name.startswith(".")]
+
+
+def test_the_staging_of_a_living_release_is_left_alone(registry):
+    with registry.staging() as one, registry.staging() as other:
+        assert one.is_dir()
+        assert other.is_dir()
+
+
 def crash_points(registry, monkeypatch, call):
     """Publish, dying at every call of os.replace or os.fsync in turn; yield after each death."""
     import evqa.files
@@ -234,7 +300,7 @@ def _publish_many(folder, count):
 
 def test_concurrent_publishers_get_versions_of_their_own(tmp_path):
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_publish_many, args=(tmp_path, 4)) for _ in range(4)]
+    workers = [context.Process(target=_publish_many, args=(tmp_path, 3)) for _ in range(8)]
     for worker in workers:
         worker.start()
     registry = Registry(tmp_path, "evqa")
@@ -247,7 +313,7 @@ def test_concurrent_publishers_get_versions_of_their_own(tmp_path):
     for worker in workers:
         worker.join()
         assert worker.exitcode == 0
-    assert registry.versions() == list(range(1, 17))
+    assert registry.versions() == list(range(1, 25))
     assert all(registry.problems(version) == [] for version in registry.versions())
 
 
