@@ -32,7 +32,22 @@ class ExportQuantization(StrEnum):
 
 
 @dataclass(kw_only=True, slots=True)
-class ParityConfig:
+class ThresholdsConfig:
+    """How far a model may be from the adapter on its base."""
+
+    min_top1_agreement: float = number(
+        0.98, ge=0, le=1, doc="share of answer tokens where both models' first choice is the same"
+    )
+    max_kl_nats: float = number(
+        0.01, ge=0, le=100, doc="mean KL(adapter on base || model) over answer tokens, nats"
+    )
+    max_perplexity_ratio: float = number(
+        1.05, ge=1, le=100, doc="perplexity of the adapter's answers: model / adapter on base"
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class ParityConfig(ThresholdsConfig):
     """What the merged model must show before it is registered."""
 
     questions: str | None = setting(
@@ -40,20 +55,11 @@ class ParityConfig:
     )
     num_questions: int = number(8, ge=1, le=1000, doc="questions compared")
     max_new_tokens: int = number(16, ge=1, le=512, doc="tokens of each answer compared")
-    min_top1_agreement: float = number(
-        0.98, ge=0, le=1, doc="share of answer tokens where both models' first choice is the same"
-    )
-    max_kl_nats: float = number(
-        0.01, ge=0, le=100, doc="mean KL(adapter on base || merged) over answer tokens, nats"
-    )
-    max_perplexity_ratio: float = number(
-        1.05, ge=1, le=100, doc="perplexity of the adapter's answers, merged / adapter on base"
-    )
 
 
 @dataclass(kw_only=True, slots=True)
-class QuantizedParityConfig:
-    """How far a quantised version may be from the adapter on its base."""
+class QuantizedParityConfig(ThresholdsConfig):
+    """What a quantised version must show: rounding to fewer bits changes more."""
 
     min_top1_agreement: float = number(0.9, ge=0, le=1, doc="as in export.parity")
     max_kl_nats: float = number(0.1, ge=0, le=100, doc="as in export.parity, nats")

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from evqa.config.serving import ParityConfig, QuantizedParityConfig
-
-    Thresholds = ParityConfig | QuantizedParityConfig
+    from evqa.config.serving import ThresholdsConfig
 
 MAX_LOG_RATIO = 700.0  # e^700 is still a float
 
@@ -137,7 +135,11 @@ def _compare_one(seen: Observation, candidate: Generator) -> _Row:
     )
 
 
-def check_parity(report: ParityReport, config: "Thresholds", name: str = "export.parity") -> None:
+def check_parity(
+    report: ParityReport,
+    config: "ThresholdsConfig",
+    name: str = "export.parity",
+) -> None:
     """Refuse a model that says something else than the adapter on its base.
 
     Args:
