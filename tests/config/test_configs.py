@@ -161,7 +161,8 @@ class FieldReads(ast.NodeVisitor):
 
 
 def fields_read_by(sources):
-    classes = config_classes()
+    kinds = [base for kind in config_classes().values() for base in kind.__mro__]
+    classes = {kind.__name__: kind for kind in kinds if dataclasses.is_dataclass(kind)}
     reads = set()
     for source in sources:
         visitor = FieldReads(classes)
