@@ -4,13 +4,14 @@ import sys
 
 import typer
 
-from evqa.commands import ask, keys, registry
+from evqa.commands import ask, keys, registry, trace
 from evqa.errors import EvqaError, from_os_error
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="From documents to a served assistant."
 )
 app.command("ask")(ask.ask)
+app.command("trace")(trace.trace)
 app.add_typer(keys.app, name="keys")
 app.add_typer(registry.app, name="registry")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evqa.errors import UserError
-from evqa.files import read_json
+from evqa.files import read_json, sha256_file
 from evqa.records import Document, Split, read_jsonl
 
 LINEAGE_KEYS = ("git_commit", "command", "seed", "versions", "config", "dataset", "base")
@@ -20,6 +20,8 @@ def collect_lineage(
     evaluation = latest_evaluation(outputs_dir, run)
     return {
         "run": str(run),
+        "run_manifest_sha256": sha256_file(run / "manifest.json"),
+        "adapter_sha256": sha256_file(run / "adapter" / "adapter_model.safetensors"),
         **{key: manifest.get(key) for key in LINEAGE_KEYS},
         "licenses": licenses(manifest),
         "metrics": evaluation or None,

@@ -153,7 +153,7 @@ class Registry:
         if not path.is_file():
             return [f"{MANIFEST}: missing"]
         if sha256_file(path) != self._index()[str(version)]["manifest_sha256"]:
-            return [f"{MANIFEST}: content has changed"]
+            return [f"{MANIFEST}: content has changed (its hash is not the one in index.json)"]
         return differences(folder, VersionManifest.read(folder))
 
     def verify(self, version: int) -> None:

@@ -106,7 +106,9 @@ def test_a_rewritten_manifest_is_found_by_the_index(registry):
     forged = json.loads(path.read_text())
     forged["lineage"] = {"verdict": "SHIP"}
     path.write_text(json.dumps(forged))
-    assert registry.problems(1) == ["manifest.json: content has changed"]
+    assert registry.problems(1) == [
+        "manifest.json: content has changed (its hash is not the one in index.json)"
+    ]
 
 
 def test_promote_and_rollback_move_the_aliases(registry):

@@ -1,0 +1,3 @@
+from traced_world import world
+
+__all__ = ["world"]
