@@ -71,9 +71,10 @@ def series(run: Path, folder: Path, num_kills: int, seed: int) -> dict[str, Any]
     deaths, problems = 0, broken(registry)
     with progress("killing", num_kills) as bar:
         while deaths < num_kills:
-            deaths += killed(words, rng.uniform(0.1, whole_s))
+            died = killed(words, rng.uniform(0.1, whole_s))
             problems += broken(registry)
-            bar.add(1)
+            deaths += died
+            bar.add(int(died))
     subprocess.run(words, cwd=project_dir(), check=True, capture_output=True)  # noqa: S603
     hidden = sorted(p.name for p in registry.root.iterdir() if p.name.startswith("."))
     return {
