@@ -127,7 +127,7 @@ def fit(
     use_best = config.callbacks.adapter_from is AdapterFrom.best and best.exists()
     chosen = best if use_best else last
     loss = trainer.callback_metrics.get(VALIDATION_LOSS)
-    state = torch.load(chosen, map_location="cpu", weights_only=False)
+    state = torch.load(chosen, map_location="cpu", weights_only=False)  # nosec B614  written by this run
     module.load_trainable(state["state_dict"])
     save_adapter(model, tokenizer, folder / "adapter")
     return FitResult(
