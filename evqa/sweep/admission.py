@@ -9,6 +9,7 @@ from evqa.architectures import Architecture
 from evqa.config.compose import compose_config, to_plain
 from evqa.config.jobs import TrainConfig
 from evqa.errors import ConfigError
+from evqa.memory.budget import settle_micro_batch
 from evqa.memory.planner import plan_training
 
 EFFECTIVE_BATCH = "trainer.effective_batch_size"
@@ -67,7 +68,9 @@ def judge(config: DictConfig, words: Sequence[str]) -> Admission:
         plain = to_plain(config, TrainConfig)
     except ConfigError as error:
         return replace(given, reason=str(error), excess_gib=1.0)
-    plan = plan_training(plain, Architecture.of(plain.model))
+    shape = Architecture.of(plain.model)
+    settle_micro_batch(plain, shape)
+    plan = plan_training(plain, shape)
     planned = replace(given, predicted_gib=round(plan.peak_gib, 4))
     if plan.budget_gib is None:
         return planned
