@@ -27,7 +27,7 @@ def publish(outputs):
     registry = Registry(outputs / "registry", "evqa")
     with registry.staging() as staged:
         (staged / "config.json").write_text('{"max_position_embeddings": 1024}')
-        registry.publish(staged, {})
+        registry.publish(staged, {"parity": {"passed": True}, "verdict": "SHIP"})
     return registry
 
 
