@@ -16,11 +16,12 @@ def pipeline(config: PipelineConfig, folder: Path) -> None:
     Raises:
         GateError: the verdict is not SHIP; nothing is registered.
     """
+    from evqa.evaluation.verdict import decide
     from evqa.stages import run_training
 
     _result, comparison = run_training(config, folder)
-    if comparison.verdict != "SHIP":
-        raise GateError(f"{comparison.verdict}: nothing was released; the run is in {folder}")
+    if decide(comparison).word != "SHIP":
+        raise GateError(f"{decide(comparison).word}: nothing was released; the run is in {folder}")
 
     from evqa.release import release
 

@@ -22,7 +22,7 @@ from evqa.provenance import git_commit, update_manifest, weights_sha256
 from evqa.records import Document, QAPair, Question, Split, read_jsonl
 
 if TYPE_CHECKING:
-    from evqa.evaluation.quick import Comparison
+    from evqa.evaluation.comparison import Comparison
     from evqa.prepare import PreparedDataset
     from evqa.tracking import Tracker
     from evqa.training.fit import FitResult
@@ -163,8 +163,9 @@ def compare(
     tracker: "Tracker",
 ) -> "Comparison":
     """Ask base and tuned model the benchmark, write ``metrics.json``, print the table."""
+    from evqa.evaluation.comparison import samples as pick
     from evqa.evaluation.quick import compare_adapter
-    from evqa.evaluation.quick import samples as pick
+    from evqa.evaluation.verdict import decide
 
     comparison = compare_adapter(
         session.model,
@@ -176,7 +177,9 @@ def compare(
         config.seed,
     )
     shown = pick(comparison, config.callbacks.num_sample_answers)
-    write_json(folder / "metrics.json", {**comparison.to_json(), "samples": shown})
+    verdict = decide(comparison).word
+    figures = {"verdict": verdict, **comparison.to_json(), "samples": shown}
+    write_json(folder / "metrics.json", figures)
     track_comparison(comparison, shown, tracker)
     return comparison
 
@@ -236,7 +239,7 @@ def finish(
 
 def say_what_next(config: TrainConfig, folder: Path, comparison: "Comparison") -> None:
     """Print the table, the sample answers, where everything is, and what to try."""
-    from evqa.evaluation.quick import samples as pick
+    from evqa.evaluation.comparison import samples as pick
     from evqa.evaluation.table import print_comparison
 
     print_comparison(comparison, pick(comparison, config.callbacks.num_sample_answers))

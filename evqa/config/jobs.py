@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from evqa.config.data import DataConfig, DocumentsConfig, QAConfig, SourcesConfig
-from evqa.config.evaluation import BenchmarkConfig, GenerationConfig, MetricsConfig
+from evqa.config.evaluation import (
+    BenchmarkConfig,
+    EndpointConfig,
+    GenerationConfig,
+    MetricsConfig,
+    PerformanceConfig,
+)
 from evqa.config.fields import group, number, setting
 from evqa.config.model import LoraConfig, ModelConfig, QuantizationConfig
 from evqa.config.serving import ExportConfig, RegistryConfig, ServerConfig
@@ -90,13 +96,31 @@ class PipelineConfig(TrainConfig):
 
 @dataclass(kw_only=True, slots=True)
 class EvaluateConfig(JobConfig):
-    """python evaluate.py: a run against its base."""
+    """python evaluate.py: two or more systems on the benchmark; the verdict is on the second."""
 
     run: str = setting("latest", "run folder, or 'latest' for the newest finished run")
+    systems: list[str] = setting(
+        ["base", "tuned"],
+        "what is compared, the first being the baseline: base and tuned (of run=), run:NAME, "
+        "version:NAME/VERSION, endpoint:URL, endpoint:MODEL@URL",
+    )
     benchmark: BenchmarkConfig = group(BenchmarkConfig, "the questions")
+    retention: BenchmarkConfig = group(
+        BenchmarkConfig, "general questions, to see what was forgotten (retention=none: not asked)"
+    )
     generation: GenerationConfig = group(GenerationConfig, "how answers are generated")
     metrics: MetricsConfig = group(MetricsConfig, "how systems are compared")
+    performance: PerformanceConfig = group(PerformanceConfig, "speed and memory")
+    endpoint: EndpointConfig = group(EndpointConfig, "how served systems are asked")
+    registry: RegistryConfig = group(RegistryConfig, "where version: systems are looked up")
     logger: LoggerConfig = group(LoggerConfig, "the experiment tracker")
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield lists of systems that cannot be compared."""
+        if len(self.systems) < 2:
+            yield "systems", f"needs two or more to compare, but got {len(self.systems)}"
+        if len(set(self.systems)) < len(self.systems):
+            yield "systems", "names one system twice"
 
 
 @dataclass(kw_only=True, slots=True)
