@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Chance to find a difference of the minimum detectable size. Four in five are stated; the margin is
-# for what the formula leaves out: vetoes, and the error's own error.
+# Chance to find a difference of the minimum detectable size. Four in five are stated; the margin
+# is for what the formula leaves out: vetoes, and the error's own error.
 POWER = 0.85
 
 

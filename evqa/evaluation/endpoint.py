@@ -3,9 +3,10 @@
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from evqa.config.evaluation import EndpointConfig, GenerationConfig
@@ -155,21 +156,26 @@ class EndpointAnswerer:
         """Return the benchmark in batches of as many questions as are asked at a time."""
         size = self._config.max_in_flight
         return [
-            Batch(list(questions[start : start + size]), lambda chosen: self._ask(chosen, seed))
+            Batch(list(questions[start : start + size]), partial(self._ask, seed), divisible=True)
             for start in range(0, len(questions), size)
         ]
 
-    def _ask(self, questions: Sequence[Question], seed: int) -> list[Prediction]:
+    def _ask(self, seed: int, questions: Sequence[Question]) -> Iterator[Prediction]:
+        """Yield the answers that came; raise the first failure after them."""
         length = self._generation.max_new_tokens or DEFAULT_MAX_NEW_TOKENS
         with ThreadPoolExecutor(len(questions)) as pool:
             running = [pool.submit(self._asked, q.question, length, seed) for q in questions]
-            return [
-                self._prediction(question, future, seed)
-                for question, future in zip(questions, running, strict=True)
-            ]
+        failed = []
+        for question, future in zip(questions, running, strict=True):
+            if future.exception() is None:
+                yield self._prediction(question, future, seed)
+            else:
+                failed.append((question, future))
+        for question, future in failed[:1]:
+            self._guarded(f"question {question.id}", future.result)
 
     def _prediction(self, question: Question, future: "Future[Streamed]", seed: int) -> Prediction:
-        answer: Streamed = self._guarded(f"question {question.id}", future.result)
+        answer = future.result()
         message = json.dumps([{"role": "user", "content": question.question}], ensure_ascii=False)
         return Prediction(
             question_id=question.id,

@@ -7,7 +7,7 @@ order.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -35,10 +35,16 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Questions that are answered together; ``ask`` answers them."""
+    """Questions that are asked together.
+
+    Attributes:
+        ask: Answers questions of the batch; what it yields before it fails is kept.
+        divisible: Whether an answer is the same whatever is asked beside it.
+    """
 
     questions: list[Question]
-    ask: Callable[[Sequence[Question]], list[Prediction]]
+    ask: Callable[[Sequence[Question]], Iterable[Prediction]]
+    divisible: bool = False
 
 
 class Answerer(Protocol):
@@ -124,16 +130,27 @@ def predict(
 ) -> list[Prediction]:
     """Return a system's answers: all questions with the first seed, then with the next.
 
-    Batches that the store holds whole are not asked again; one that it holds in part is, whole,
-    since answers made in another batch may differ in their last bits.
+    Batches that the store holds whole are not asked again. One that it holds in part is asked
+    whole, since scores computed in another batch may differ in their last bits; of a divisible
+    batch only the rest.
     """
     made = []
     for seed in seeds:
         for batch in answerer.batches(questions, seed):
-            known = [store.get(answerer.name, seed, question.id) for question in batch.questions]
-            if not all(known):
-                store.add(batch.ask(batch.questions))
+            _answer(batch, answerer.name, seed, store)
             on_progress(len(batch.questions))
         found = [store.get(answerer.name, seed, question.id) for question in questions]
         made += [prediction for prediction in found if prediction is not None]
     return made
+
+
+def _answer(batch: Batch, system: str, seed: int, store: Store) -> None:
+    missing = [q for q in batch.questions if store.get(system, seed, q.id) is None]
+    if not missing:
+        return
+    made: list[Prediction] = []
+    try:
+        for prediction in batch.ask(missing if batch.divisible else batch.questions):
+            made.append(prediction)  # noqa: PERF402  what came before a failure is kept
+    finally:
+        store.add(made)

@@ -51,7 +51,10 @@ def decide(comparison: Comparison, retention: Comparison | None = None) -> Verdi
         comparison: On the domain's benchmark.
         retention: The same systems on general questions; null where they were not asked.
     """
-    rule = comparison.settings.verdict
+    return _by_rule(comparison, retention, comparison.settings.verdict)
+
+
+def _by_rule(comparison: Comparison, retention: Comparison | None, rule: VerdictConfig) -> Verdict:
     detectable = comparison.main.detectable
     if few := _too_few(comparison, rule):
         return Verdict(NOT_ENOUGH_DATA, [few], detectable)

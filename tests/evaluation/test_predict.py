@@ -36,7 +36,9 @@ class Recorder:
 
 def test_the_order_is_the_benchmarks_whatever_the_batches():
     made = predict(Recorder(), QUESTIONS, [5, 6], Store(), lambda _: None)
-    assert [(p.question_id, p.seed) for p in made] == [(q.id, s) for s in (5, 6) for q in QUESTIONS]
+    assert [(p.question_id, p.seed) for p in made] == [
+        (q.id, s) for s in (5, 6) for q in QUESTIONS
+    ]
 
 
 def test_what_was_answered_before_a_failure_is_kept_and_not_asked_again(tmp_path):

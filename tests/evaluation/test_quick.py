@@ -23,9 +23,7 @@ def ask(tiny_base, generation):
     questions = [question(n) for n in range(4)]
     metrics = MetricsConfig(bootstrap_samples=100)
     model = random_adapter(tiny_base.model)
-    return compare_adapter(
-        model, tiny_base.tokenizer, questions, generation, metrics, "0" * 64, 0
-    )
+    return compare_adapter(model, tiny_base.tokenizer, questions, generation, metrics, "0" * 64, 0)
 
 
 def test_the_adapter_is_toggled(tiny_base):
