@@ -86,12 +86,44 @@ class PlanConfig(TrainConfig):
     """python -m evqa.plan: what a training will take, before it runs."""
 
 
+class Stage(StrEnum):
+    """The pipeline's stages, in their order."""
+
+    prepare = "prepare"
+    plan = "plan"
+    train = "train"
+    evaluate = "evaluate"
+    gate = "gate"
+    release = "release"
+    promote = "promote"
+
+
 @dataclass(kw_only=True, slots=True)
 class PipelineConfig(TrainConfig):
-    """python -m evqa.pipeline: prepare, train, compare, release."""
+    """python -m evqa.pipeline: from documents to a registered version; what is done is kept."""
 
+    from_stage: Stage | None = setting(
+        None, "do this stage and those after it again (null: only what is not done yet)"
+    )
+    until_stage: Stage = setting(Stage.release, "last stage; promote makes it the champion")
+    force: bool = setting(False, "do every stage again")
+    require_ship: bool = setting(True, "release nothing whose verdict is not SHIP")
+    sweep: str | None = setting(
+        None, "train by this search (an option of hparams_search), and take its best trial"
+    )
+    webhook_env: str | None = setting(
+        None, "NAME of the variable with a URL that is told of failures and refusals"
+    )
+    retention: BenchmarkConfig = group(BenchmarkConfig, "general questions")
+    performance: PerformanceConfig = group(PerformanceConfig, "speed and memory")
     export: ExportConfig = group(ExportConfig, "merging")
     registry: RegistryConfig = group(RegistryConfig, "where versions are published")
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield stages that are in the wrong order."""
+        order = list(Stage)
+        if self.from_stage and order.index(self.from_stage) > order.index(self.until_stage):
+            yield "from_stage", f"{self.from_stage} comes after until_stage={self.until_stage}"
 
 
 @dataclass(kw_only=True, slots=True)

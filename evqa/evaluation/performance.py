@@ -41,10 +41,10 @@ class Measured:
     gpu_percents: list[float] = field(default_factory=list)
 
 
-class _Watch(threading.Thread):
+class MemoryWatch(threading.Thread):
     """Samples this process's memory, and the GPU's use, while a block runs."""
 
-    def __init__(self, *, on_gpu: bool) -> None:
+    def __init__(self, *, on_gpu: bool = False) -> None:
         super().__init__(daemon=True)
         self._stopped = threading.Event()
         self._process = psutil.Process()
@@ -53,6 +53,7 @@ class _Watch(threading.Thread):
         self.gpu_percents: list[float] = []
 
     def run(self) -> None:
+        """Sample until stopped."""
         while not self._stopped.wait(SAMPLE_INTERVAL_S):
             self.peak_rss_bytes = max(self.peak_rss_bytes, self._process.memory_info().rss)
             if self._on_gpu:
@@ -60,13 +61,14 @@ class _Watch(threading.Thread):
                     self.gpu_percents.append(float(_gpu().utilization()))
 
     def stop(self) -> None:
+        """Stop sampling; the peaks stay."""
         self._stopped.set()
         self.join()
 
 
 @contextmanager
 def _watched(measured: Measured, *, on_gpu: bool) -> Iterator[None]:
-    watch = _Watch(on_gpu=on_gpu)
+    watch = MemoryWatch(on_gpu=on_gpu)
     before, started = psutil.Process().cpu_times(), time.perf_counter()
     if on_gpu:
         _gpu().reset_peak_memory_stats()
