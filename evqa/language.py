@@ -24,10 +24,18 @@ MIN_LEAD = 1.25
 MAX_WORDS = 20_000
 
 
-def detect_language(text: str) -> str | None:
-    """Return the two-letter language of a text, or null when it is too short or unclear."""
+def detect_language(
+    text: str, min_words: int = MIN_WORDS, min_lead: float = MIN_LEAD
+) -> str | None:
+    """Return the two-letter language of a text, or null when it is too short or unclear.
+
+    Args:
+        text: Any.
+        min_words: Fewer words tell nothing.
+        min_lead: How many times more of its common words must be there than of the second best.
+    """
     words = re.findall(r"[^\W\d_]+", text.lower())[:MAX_WORDS]
-    if len(words) < MIN_WORDS:
+    if len(words) < min_words:
         return None
     counts = Counter(words)
     shares = {
@@ -35,5 +43,5 @@ def detect_language(text: str) -> str | None:
         for language, common in _SETS.items()
     }
     best, second = sorted(shares, key=lambda language: (-shares[language], language))[:2]
-    is_clear = shares[best] >= MIN_SHARE and shares[best] >= MIN_LEAD * shares[second]
+    is_clear = shares[best] >= MIN_SHARE and shares[best] >= min_lead * shares[second]
     return best if is_clear else None
