@@ -21,6 +21,7 @@ MIN_WORDS = 20
 # A text in a language has well over a tenth of its words among that language's commonest.
 MIN_SHARE = 0.08
 MIN_LEAD = 1.25
+# Technical texts are full of names of no language: fewer common words do when the lead is great.
 MAX_WORDS = 20_000
 
 
@@ -43,5 +44,7 @@ def detect_language(
         for language, common in _SETS.items()
     }
     best, second = sorted(shares, key=lambda language: (-shares[language], language))[:2]
-    is_clear = shares[best] >= MIN_SHARE and shares[best] >= min_lead * shares[second]
-    return best if is_clear else None
+    lead = shares[best] / max(shares[second], 1e-9)
+    is_clear = shares[best] >= MIN_SHARE and lead >= min_lead
+    is_clear_among_names = shares[best] >= MIN_SHARE / 3 and lead >= 2 * min_lead
+    return best if is_clear or is_clear_among_names else None

@@ -166,7 +166,9 @@ def _page_text(page: list[Stretch], body_size: float) -> str:
 
 def _is_heading(words: str, size: float, body_size: float) -> bool:
     is_large = bool(body_size) and size >= HEADING_SCALE * body_size
-    return is_large and len(words.split()) <= MAX_HEADING_WORDS and any(map(str.isalpha, words))
+    is_title = not words[:1].islower() and not words.endswith((".", ",", ";"))
+    is_short = len(words.split()) <= MAX_HEADING_WORDS
+    return is_large and is_title and is_short and any(map(str.isalpha, words))
 
 
 def _heading_line(heading: tuple[float, list[str]] | None, body_size: float) -> list[str]:

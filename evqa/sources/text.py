@@ -12,6 +12,7 @@ from evqa.sources.web import decode
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _FIELD = re.compile(r"^([A-Za-z_-]+):\s*(.+?)\s*$", re.MULTILINE)
 _RULE_ROW = re.compile(r"\|?[\s:|-]+\|?$")
+_EMPTY_LINK = re.compile(r"\[\s*\]\([^)]*\)")
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 _LINK = re.compile(r"\[([^\]]+)\]\((?:[^()]|\([^()]*\))*\)")
 _STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
@@ -131,7 +132,7 @@ def _unmarked(text: str) -> str:
     text = _COMMENT.sub("", text)
     parts = re.split(r"(`[^`\n]+`)", text)  # what stands in code signs is no markup
     for index in range(0, len(parts), 2):
-        part = _LINK.sub(r"\1", _IMAGE.sub("", _TAG.sub("", parts[index])))
+        part = _LINK.sub(r"\1", _EMPTY_LINK.sub("", _IMAGE.sub("", _TAG.sub("", parts[index]))))
         parts[index] = _ESCAPE.sub(r"\1", part)
     text = "".join(part.strip("`") if index % 2 else part for index, part in enumerate(parts))
     text = _LINK.sub(r"\1", text)  # "[`name`](…)"

@@ -23,6 +23,8 @@ from evqa.sources.raw import Content, UnreadableError
 
 # Neither extractor is believed when it covers less than this of a declared <main> or <article>.
 ENOUGH_COVERAGE = 0.6
+# A page with fewer words and this many times more script than text is a program.
+MAX_APP_WORDS, MIN_SCRIPT_RATIO = 200, 20
 ENOUGH_ROWS = 0.95  # … or when it keeps less than this of its table rows
 _OUTSIDE_TEXT = """
 nav aside footer script style noscript template form button select
@@ -41,7 +43,26 @@ def read_html(data: bytes, extractor: WebExtractor = WebExtractor.best) -> Conte
     text = _body(markup, tree, article, extractor)
     if not text.strip():
         raise UnreadableError("no_text", "the page holds no text outside scripts and navigation")
+    _refuse_app(text, tree)
     return Content(pages=[text], **_metadata(tree, article))
+
+
+def _refuse_app(text: str, tree: Any) -> None:
+    """Refuse a page that is a program: a few labels beside scripts that make the content.
+
+    Raises:
+        UnreadableError: script_app.
+    """
+    num_words = len(text.split())
+    if num_words >= MAX_APP_WORDS:
+        return
+    num_scripted = sum(len(script.text or "") for script in tree.iter("script"))
+    if num_scripted > MIN_SCRIPT_RATIO * len(text):
+        raise UnreadableError(
+            "script_app",
+            f"{num_words} words beside {num_scripted} characters of scripts: the content is made "
+            "in a browser; save the page as the browser shows it",
+        )
 
 
 def read_html_metadata(data: bytes) -> dict[str, Any]:
