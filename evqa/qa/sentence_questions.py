@@ -92,7 +92,8 @@ def sentence_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Can
     text = passage.chunk.text
     for line in lines(text):
         if line.kind is LineKind.prose or line.kind is LineKind.item:
-            skip = len(_ITEM_MARK.match(line.text)[0]) if line.kind is LineKind.item else 0
+            mark = _ITEM_MARK.match(line.text)
+            skip = mark.end() if mark else 0
             for start, end in sentence_spans(line.text[skip:]):
                 offset = line.start + skip
                 yield from _of_sentence(text, offset + start, offset + end, vocabulary)
