@@ -19,7 +19,7 @@ from evqa.qa.spending import Journal, Prices
 
 # The most tokens a message can have: one for each byte, and what a chat template puts around it.
 TEMPLATE_TOKENS = 64
-MAX_WAIT_S = 60.0
+FIRST_WAIT_S, MAX_WAIT_S = 1.0, 60.0
 # Answers that say no before any work: they are not billed. After a 500, 502 or 504 the model may
 # have run, so those stay charged at their maximum.
 UNBILLED_STATUS = frozenset({400, 401, 402, 403, 404, 405, 409, 413, 415, 422, 425, 429, 503})
@@ -30,10 +30,13 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class Completions(Protocol):
-    """What is used of the SDK: one call that returns a completion."""
+    """What is used of the SDK: a call that returns a completion, and an end."""
 
     async def create(self, **request: Any) -> Any:
         """Send a chat completion request."""
+
+    async def close(self) -> None:
+        """Close the connections."""
 
 
 def check_ready(config: QAConfig) -> None:
@@ -72,17 +75,35 @@ def prices_of(config: QAConfig) -> Prices:
     )
 
 
-def open_completions(config: QAConfig) -> Completions:
-    """Return the SDK's chat completions for the configured server."""
-    from together import AsyncTogether
+class SdkCompletions:
+    """The Together SDK's chat completions; the client is opened at the first call of a loop.
 
-    client = AsyncTogether(
-        api_key=os.environ[config.api_key_env],
-        base_url=str(config.base_url).rstrip("/"),
-        max_retries=0,
-        timeout=config.request_timeout_s,
-    )
-    return client.chat.completions  # type: ignore[no-any-return]
+    Args:
+        config: Server, key and time-outs.
+    """
+
+    def __init__(self, config: QAConfig) -> None:
+        self._config = config
+        self._client: Any = None
+
+    async def create(self, **request: Any) -> Any:
+        """Send a chat completion request."""
+        if self._client is None:
+            from together import AsyncTogether
+
+            self._client = AsyncTogether(
+                api_key=os.environ[self._config.api_key_env],
+                base_url=str(self._config.base_url).rstrip("/"),
+                max_retries=0,
+                timeout=self._config.request_timeout_s,
+            )
+        return await self._client.chat.completions.create(**request)
+
+    async def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
 
 
 @dataclass(slots=True)
@@ -204,7 +225,10 @@ async def ask_all(
                 bar.add(1, f"{buyer.num_tokens:,} tokens, ${buyer.journal.charged_usd:.4f}")
 
         config = buyer.config
-        await asyncio.gather(*(work() for _ in range(config.max_concurrent_requests)))
+        try:
+            await asyncio.gather(*(work() for _ in range(config.max_concurrent_requests)))
+        finally:
+            await buyer.completions.close()
     if failures:
         raise failures[0]
     return [texts[number] for number in sorted(texts)]
@@ -235,7 +259,7 @@ def _wait_s(attempt: int, error: Exception) -> float:
     asked = str(headers.get("retry-after", "")).strip()
     if asked.replace(".", "", 1).isdigit():
         return min(float(asked), MAX_WAIT_S)
-    return min(random.uniform(0.5, 1.0) * 2.0 ** (attempt - 1), MAX_WAIT_S)  # noqa: S311  no secret
+    return min(random.uniform(0.5, 1.0) * FIRST_WAIT_S * 2.0 ** (attempt - 1), MAX_WAIT_S)  # noqa: S311  no secret
 
 
 def _text(completion: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from evqa.config.data import QAConfig
 from evqa.ledger import Ledger
 from evqa.qa.candidate import DIFFICULTIES, Candidate, Passage, to_pair
-from evqa.qa.client import Buyer, ask_all, check_ready, open_completions
+from evqa.qa.client import Buyer, SdkCompletions, ask_all, check_ready
 from evqa.qa.prompt import (
     PARAPHRASE_VERSION,
     VERSION,
@@ -52,7 +52,7 @@ def generate_together(
     check_ready(config)
     shape = response_format(config)
     with Journal(cache_dir, config.budget_usd) as journal:
-        buyer = Buyer(open_completions(config), journal, config)
+        buyer = Buyer(SdkCompletions(config), journal, config)
         requests = (messages_for(passage, config) for passage in _askable(passages))
         total = sum(1 for _ in _askable(passages))
         asyncio.run(ask_all(buyer, requests, shape, "generating", total=total, keep=False))

@@ -12,7 +12,7 @@ from typing import Any
 
 from evqa.config.data import QAConfig
 from evqa.ledger import Ledger
-from evqa.qa.client import Buyer, ask_all, open_completions
+from evqa.qa.client import Buyer, SdkCompletions, ask_all
 from evqa.qa.grounded import Grounded, drop_pair
 from evqa.qa.prompt import judge_format, judge_messages
 from evqa.qa.spending import Journal
@@ -51,7 +51,7 @@ def _verdicts(
 ) -> list[dict[str, Any] | None]:
     asked = [(pair, chunk) for pair, chunk in batch if chunk is not None]
     with Journal(cache_dir, config.budget_usd) as journal:
-        buyer = Buyer(open_completions(config), journal, config)
+        buyer = Buyer(SdkCompletions(config), journal, config)
         requests = [judge_messages(pair, chunk) for pair, chunk in asked]
         texts = asyncio.run(ask_all(buyer, requests, judge_format(), "judging"))
     found = {pair.id: parse_verdict(text) for (pair, _), text in zip(asked, texts, strict=True)}

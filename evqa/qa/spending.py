@@ -163,6 +163,9 @@ class Journal:
         assert self._stream is not None, "the journal is not open"
         line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
         start = self._stream.tell()
+        # While it is not known whether the line reached the disk, it counts as if it had.
+        reserved = entry["micro_usd"] if entry["event"] == "reserve" else 0
+        self._reserved += reserved
         try:
             if self._stream.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), JOURNAL)  # noqa: TRY301
@@ -170,5 +173,7 @@ class Journal:
         except OSError:
             os.ftruncate(self._stream.fileno(), start)
             self._stream.seek(start)
+            self._reserved -= reserved
             raise
+        self._reserved -= reserved
         self._take_in(entry, start, len(line))
