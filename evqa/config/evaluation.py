@@ -15,6 +15,9 @@ class BenchmarkConfig:
 
     name: str = setting("benchmark", "short name, part of every score's signature")
     path: str = setting("", "JSONL file of questions")
+    allow_leaks: bool = setting(
+        False, "train on pairs or documents that say what the benchmark says; the report says so"
+    )
     max_questions: int | None = number(None, ge=1, doc="ask only the first so many (null: all)")
 
 
