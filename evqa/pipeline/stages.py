@@ -14,8 +14,8 @@ from evqa.architectures import Architecture
 from evqa.config import EvaluateConfig, PipelineConfig, ReleaseConfig, TrainConfig, to_dict
 from evqa.config.jobs import Stage
 from evqa.errors import GateError, OutsideError
-from evqa.files import folder_lock, read_json, sha256_file, sha256_json
-from evqa.provenance import code_sha256, update_manifest
+from evqa.files import read_json, sha256_file, sha256_json
+from evqa.provenance import code_sha256
 from evqa.registry import Registry
 from evqa.runs import find_run
 
