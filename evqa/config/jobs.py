@@ -99,6 +99,16 @@ class Stage(StrEnum):
 
 
 @dataclass(kw_only=True, slots=True)
+class ShowBatchConfig(TrainConfig):
+    """python -m evqa.show_batch: the tokens of a step, and which of them are labels."""
+
+    run: str | None = setting(None, "run folder or 'latest'; null: the first step of this config")
+    step: int = number(1, ge=1, doc="optimiser step whose samples are shown")
+    samples: list[str] = setting([], "ids of samples, instead of a step")
+    max_samples: int = number(4, ge=1, le=10_000, doc="samples shown at most")
+
+
+@dataclass(kw_only=True, slots=True)
 class PipelineConfig(TrainConfig):
     """python -m evqa.pipeline: from documents to a registered version; what is done is kept."""
 
