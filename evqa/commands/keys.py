@@ -21,7 +21,7 @@ def _keys_path(keys_file: Path | None, outputs_dir: Path | None) -> Path:
 @app.command()
 def create(name: Name, keys_file: KeysFile = None, outputs_dir: OutputsDir = None) -> None:
     """Make a key and print it once, alone on the last line."""
-    from evqa.serving.auth import create_key
+    from evqa.serving.keys import create_key
 
     path = _keys_path(keys_file, outputs_dir)
     plain = create_key(path, name)
@@ -32,7 +32,7 @@ def create(name: Name, keys_file: KeysFile = None, outputs_dir: OutputsDir = Non
 @app.command("list")
 def list_keys(keys_file: KeysFile = None, outputs_dir: OutputsDir = None) -> None:
     """List the keys, without what they are."""
-    from evqa.serving.auth import read_keys
+    from evqa.serving.keys import read_keys
 
     for key in read_keys(_keys_path(keys_file, outputs_dir)):
         state = f"revoked {key.revoked}" if key.revoked else "good"
@@ -42,7 +42,7 @@ def list_keys(keys_file: KeysFile = None, outputs_dir: OutputsDir = None) -> Non
 @app.command()
 def revoke(name: Name, keys_file: KeysFile = None, outputs_dir: OutputsDir = None) -> None:
     """Revoke a key by its name or id."""
-    from evqa.serving.auth import revoke_key
+    from evqa.serving.keys import revoke_key
 
     key = revoke_key(_keys_path(keys_file, outputs_dir), name)
     typer.echo(f"revoked key {key.name!r} ({key.id})")

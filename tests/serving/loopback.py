@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 from aiohttp import web
 
-from evqa.serving.auth import create_key
-from evqa.serving.launch import choose_model, make_proxy, open_keys
+from evqa.serving.jsonlog import JsonLog
+from evqa.serving.keys import create_key
+from evqa.serving.launch import choose_model, first_deployment, make_proxy, open_keys
 from evqa.serving.server import _Server, _uvicorn_config, bind
 
 UPSTREAM_KEY = "upstream-key"
@@ -190,7 +191,10 @@ class ProxyUnderTest:
         existing = self.keys_file.exists()
         self.key = None if existing else create_key(self.keys_file, "test")
         keys = open_keys(self.keys_file)
-        self.state = make_proxy(server, choose_model(config), None, keys, self.folder)
+        self.log = JsonLog(self.folder / "server.log")
+        served = choose_model(config)
+        primary = first_deployment(config, served, None)
+        self.state = make_proxy(config, primary, keys, self.log, None, served)
         self._listener = bind(server.host, 0)
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -210,6 +214,8 @@ class ProxyUnderTest:
         self._thread.join(10)
         assert not self._thread.is_alive()
         self._listener.close()
+        self.state.accounts.stop()
+        self.log.close()
 
     @property
     def authorization(self):

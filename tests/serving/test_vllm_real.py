@@ -11,7 +11,7 @@ from test_launch import Served
 from tiny_llama import build_tiny_llama
 
 from evqa.config import project_dir
-from evqa.serving.auth import create_key
+from evqa.serving.keys import create_key
 
 QUESTION = [{"role": "user", "content": "How long does charging a car take?"}]
 NUM_TOKENS = 16
