@@ -220,11 +220,16 @@ _DEFAULTS = {field.name: field.default for field in fields(ApiKey) if field.defa
 
 
 def _write_keys(path: Path, keys: list[ApiKey]) -> None:
-    rows = [
-        {name: value for name, value in asdict(key).items() if value != _DEFAULTS.get(name, ...)}
-        for key in keys
-    ]
-    write_json(path, {"keys": rows})
+    write_json(path, {"keys": [_set_fields(key) for key in keys]})
+
+
+def describe(key: ApiKey) -> dict[str, Any]:
+    """Return what is set of a key, without its digests."""
+    return {name: v for name, v in _set_fields(key).items() if not name.endswith("sha256")}
+
+
+def _set_fields(key: ApiKey) -> dict[str, Any]:
+    return {name: v for name, v in asdict(key).items() if v != _DEFAULTS.get(name, ...)}
 
 
 def _new_key() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 from aiohttp import web
 
+from evqa.serving.fleet import Fleet
 from evqa.serving.jsonlog import JsonLog
 from evqa.serving.keys import create_key
 from evqa.serving.launch import choose_model, first_deployment, make_proxy, open_keys
@@ -57,12 +58,16 @@ class MockEngine:
     Attributes:
         seen: Bodies of the requests, in order.
         cancelled: How often a client hung up before the answer was over.
+        broken: Whether "engine's own" is answered by an error.
+        delay_s: How long "engine's own" takes.
     """
 
     def __init__(self):
         self.seen = []
         self.headers = []
         self.cancelled = 0
+        self.broken = False
+        self.delay_s = 0.0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -130,6 +135,10 @@ class MockEngine:
             return web.Response(body=how.encode(), content_type="application/json")
         if how.startswith("delay "):
             await asyncio.sleep(float(how.split()[1]))
+        if how == "engine's own":
+            await asyncio.sleep(self.delay_s)
+            if self.broken:
+                return web.json_response({"error": {"message": "broken"}}, status=500)
         return web.json_response(ANSWER)
 
     async def _stream(self, request, how, body):
@@ -184,7 +193,7 @@ class ProxyUnderTest:
         key: A good key.
     """
 
-    def __init__(self, config, folder: Path):
+    def __init__(self, config, folder: Path, engines=None):
         server = config.server
         self.folder = folder / "outputs" / "serving"
         self.keys_file = self.folder / "keys.json"
@@ -195,6 +204,14 @@ class ProxyUnderTest:
         served = choose_model(config)
         primary = first_deployment(config, served, None)
         self.state = make_proxy(config, primary, keys, self.log, None, served)
+        self.said = []
+        if engines is not None:
+            metrics = self.state.accounts.metrics
+            fleet = Fleet(
+                engines.launcher.launch("evqa/1"), self.state.gate, server, metrics,
+                engines=engines, say=self.said.append,
+            )  # fmt: skip
+            self.state.fleet = self.state.accounts.fleet = fleet
         self._listener = bind(server.host, 0)
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
