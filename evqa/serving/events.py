@@ -25,11 +25,15 @@ class EventStream:
     Args:
         keep_usage: Pass on the event that holds only token counts.
         says_done: The engine ends a stream with ``[DONE]``; without it, a finish reason will do.
+
+    Attributes:
+        failed: The engine said that something went wrong; what follows is worth nothing.
+        usage: The engine's counts, once it has told them.
     """
 
     __slots__ = (
         "_done", "_finished", "_keep_usage", "_num_pieces", "_passed", "_passed_bytes",
-        "_pending", "_says_done", "_texts", "usage",
+        "_pending", "_says_done", "_texts", "failed", "usage",
     )  # fmt: skip
 
     def __init__(self, *, keep_usage: bool, says_done: bool = True) -> None:
@@ -42,13 +46,14 @@ class EventStream:
         self._passed_bytes = 0
         self._num_pieces = 0
         self._texts: dict[int, list[str]] = {}
+        self.failed = False
         self.usage: dict[str, Any] | None = None
 
     def feed(self, piece: bytes) -> bytes:
         """Take a piece off the wire and return the whole events that can be passed on.
 
         Raises:
-            ValueError: when an event does not end, or is the engine's error.
+            ValueError: when an event does not end.
         """
         data = self._pending + piece if self._pending else piece
         if data.endswith(SEPARATORS):
@@ -64,7 +69,8 @@ class EventStream:
         if events.startswith(DONE) or NEXT_DONE in events:
             self._done = True
         if events.startswith(ERROR) or NEXT_ERROR in events:
-            raise ValueError("ended with an error")
+            self.failed = True
+            events = b"" if events.startswith(ERROR) else events[: events.find(NEXT_ERROR) + 1]
         if b'"finish_reason":"' in events:
             self._finished = True
         if events:

@@ -82,7 +82,8 @@ def _post(
 ) -> Schema:
     content: Schema = {"application/json": {"schema": _ref(answer)}}
     if stream:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        event = {"type": "object", "properties": {"data": {"type": "string"}}}
+        content["text/event-stream"] = {"schema": event}
     return {
         "post": {
             "summary": summary,

@@ -259,6 +259,8 @@ class RelayEndpoint:
                             call.first_byte_s = time.perf_counter() - call.started
                             await call.start(200, EVENT_STREAM_HEADERS)
                         await call.piece(events)
+                    if stream.failed:
+                        raise engine_broke("ended with an error")
             except (aiohttp.ClientError, ValueError) as error:
                 detail = str(error) if isinstance(error, ValueError) else "was cut off"
                 raise engine_broke(detail) from None

@@ -95,7 +95,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path, quick_keys):
     """Return ``make(…)``: a proxy in front of mock engines that follow ``target``."""
     with contextlib.ExitStack() as stack:
         yield lambda **options: World(tmp_path, stack, **options)
