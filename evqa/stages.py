@@ -28,7 +28,7 @@ from evqa.provenance import git_commit, update_manifest, weights_sha256
 from evqa.records import Document, QAPair, Question, Split, read_jsonl
 
 if TYPE_CHECKING:
-    from evqa.evaluation.quick import Comparison
+    from evqa.evaluation.comparison import Comparison
     from evqa.models.base import LoadedBase
     from evqa.prepare import PreparedDataset
     from evqa.tracking import Tracker
@@ -236,8 +236,9 @@ def compare(
     tracker: "Tracker",
 ) -> "Comparison":
     """Ask base and tuned model the benchmark, write ``metrics.json``, print the table."""
+    from evqa.evaluation.comparison import samples as pick
     from evqa.evaluation.quick import compare_adapter
-    from evqa.evaluation.quick import samples as pick
+    from evqa.evaluation.verdict import decide
 
     comparison = compare_adapter(
         session.model,
@@ -249,7 +250,9 @@ def compare(
         config.seed,
     )
     shown = pick(comparison, config.callbacks.num_sample_answers)
-    write_json(folder / "metrics.json", {**comparison.to_json(), "samples": shown})
+    verdict = decide(comparison).word
+    figures = {"verdict": verdict, **comparison.to_json(), "samples": shown}
+    write_json(folder / "metrics.json", figures)
     track_comparison(comparison, shown, tracker)
     return comparison
 
@@ -336,7 +339,7 @@ def measured(planned: dict[str, Any], result: "FitResult") -> dict[str, Any]:
 
 def say_what_next(config: TrainConfig, folder: Path, comparison: "Comparison") -> None:
     """Print the table, the sample answers, where everything is, and what to try."""
-    from evqa.evaluation.quick import samples as pick
+    from evqa.evaluation.comparison import samples as pick
     from evqa.evaluation.table import print_comparison
 
     print_comparison(comparison, pick(comparison, config.callbacks.num_sample_answers))

@@ -74,6 +74,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Stop the clock and go on."""
         self._stop_clock()
+        self.scope["evqa.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:

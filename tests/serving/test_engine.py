@@ -148,7 +148,7 @@ def fake_engine(tmp_path, how="", **environment):
         cwd=tmp_path,
         key="k",
     )
-    return EngineProcess(command, tmp_path / "logs" / "engine.log")
+    return EngineProcess(command, tmp_path / "logs" / "engine.log", tmp_path)
 
 
 @pytest.fixture

@@ -111,6 +111,28 @@ def test_an_event_without_end_is_refused():
         stream.feed(b"x")
 
 
+@pytest.mark.parametrize("before", [b"", delta("a"), delta('data: {"error": 1}\n\n')])
+def test_the_engines_error_is_noticed_and_what_came_before_is_passed_on(before):
+    stream, out = feed([before + event(error={"message": "secret"}) + DONE])
+    assert stream.failed
+    assert out == before
+
+
+@pytest.mark.parametrize("words", ["data: [DONE]", 'data: {"error"', "\n\ndata: [DONE]\n\n"])
+def test_words_of_an_answer_are_no_events(words):
+    stream, out = feed([delta(words)])
+    assert out == delta(words)
+    assert not stream.complete
+    assert not stream.failed
+
+
+def test_a_long_stream_keeps_its_text_and_not_its_events():
+    stream, _ = feed([delta("ab")] * 2000)
+    assert stream._passed_bytes < 20_000
+    assert stream.text() == "ab" * 2000
+    assert stream.num_tokens() == 2000
+
+
 def test_comments_and_nonsense_are_passed_over():
     blocks = [b": ping\n\n", b"data: {\n\n", b"data: 3\n\n", DONE, b'data: {"a": 1}\n\n']
     assert list(parse_events(blocks)) == [{"a": 1}]

@@ -27,7 +27,7 @@ def publish(outputs):
     registry = Registry(outputs / "registry", "evqa")
     with registry.staging() as staged:
         (staged / "config.json").write_text('{"max_position_embeddings": 1024}')
-        registry.publish(staged, {})
+        registry.publish(staged, {"parity": {"passed": True}, "verdict": "SHIP"})
     return registry
 
 
@@ -213,11 +213,21 @@ def test_killing_serve_leaves_no_orphan(start):
     wait_until(lambda: gone(children))
 
 
-def test_an_engine_that_ends_by_itself_is_exit_5(start):
-    served = start(how="die")
+def test_an_engine_that_dies_is_started_again_and_503_told_meanwhile(start):
+    served = start("server.timeouts.drain_s=1", how="die")
+    served.wait_until_serving()
+    wait_until(lambda: served.get("/ready").status_code == 503)
+    refused = served.stream()
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "engine_unavailable"
+    assert int(refused.headers["retry-after"]) >= 1
+    wait_until(lambda: served.get("/ready").status_code == 200, 20)
+    wait_until(lambda: "evqa_engine_restarts_total" in served.get("/metrics").text)
+    served.process.send_signal(signal.SIGINT)
     code, printed = served.end()
-    assert code == 5
-    assert "error: the engine ended by itself" in printed.splitlines()[-1]
+    assert code == 0
+    assert "starting it again in 1 s" in printed
+    assert "answers again" in printed
 
 
 def test_an_engine_that_does_not_start_is_exit_5_and_leaves_nothing(start):

@@ -47,14 +47,16 @@ GOOD = {
     "presence_penalty": [-2, 2.0],
     "frequency_penalty": [0],
     "logprobs": [True, False],
-    "response_format": [{"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}],
+    "response_format": [
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    ],
 }
 BAD = {
     "max_tokens": [0, 101, 1.5, "5", True, -1, [1]],
     "max_completion_tokens": [0, 101],
     "temperature": [-0.1, 2.1, "hot", True, [0]],
     "top_p": [0, 1.1, "x"],
-    "n": [0, 5, 1.0, True],
+    "n": [0, 5, 1.5, True],
     "stop": ["", ["a", ""], [1], ["a"] * 5, {"a": 1}, 3],
     "seed": [2**63, 0.5, "1"],
     "presence_penalty": [2.5, "0"],
@@ -118,6 +120,9 @@ def test_another_model_is_a_404(model):
         ({"role": "user"}, "messages[0].content"),
         ({"role": "user", "content": 3}, "messages[0].content"),
         ({"role": "user", "content": []}, "messages[0].content"),
+        ({"role": "user", "content": ""}, "messages[0].content"),
+        ({"role": ["user"], "content": "x"}, "messages[0].role"),
+        ({"role": "user", "content": "x", "foo": None}, "messages[0].foo"),
         ({"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}, "[0]"),
         ({"role": "user", "content": [{"type": "text"}]}, "[0]"),
         ({"role": "user", "content": [{"type": "text", "text": 1}]}, ".text"),
@@ -226,7 +231,7 @@ def test_half_a_surrogate_pair_never_goes_upstream(text):
 
 
 def test_numbers_too_large_for_a_float_never_go_upstream():
-    schema = b'{"type": "json_schema", "json_schema": {"maximum": 1e999}}'
+    schema = b'{"type": "json_schema", "json_schema": {"name": "x", "schema": {"maximum": 1e999}}}'
     data = b'{"model": "evqa", "messages": [{"role":"user","content":"x"}], "response_format": %b}'
     with pytest.raises(ApiError, match="cannot spell"):
         parse_chat(data % schema, LIMITS).payload()
@@ -274,6 +279,6 @@ def test_errors_have_openais_shape():
         "code": "x",
         "request_id": "req_1",
     }
-    assert error.headers() == [(b"retry-after", b"3")]
+    assert error.headers() == [(b"retry-after", b"3"), (b"retry-after-ms", b"3000")]
     assert ApiError(401, "").headers() == [(b"www-authenticate", b"Bearer")]
     assert ApiError(405, "").headers() == [(b"allow", b"POST")]

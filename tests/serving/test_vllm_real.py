@@ -1,8 +1,10 @@
 """The proxy in front of a real vLLM: one engine a session, skipped where none is installed."""
 
+import json
 import os
 import shlex
 import shutil
+import subprocess
 
 import openai
 import pytest
@@ -11,7 +13,7 @@ from test_launch import Served
 from tiny_llama import build_tiny_llama
 
 from evqa.config import project_dir
-from evqa.serving.auth import create_key
+from evqa.serving.keys import create_key
 
 QUESTION = [{"role": "user", "content": "How long does charging a car take?"}]
 NUM_TOKENS = 16
@@ -48,6 +50,9 @@ def served(model_dir, tmp_path_factory):
         f'server.vllm_command="{find_command()}"',
         "server.dtype=float32",
         "server.kv_cache_gib=0.0625",
+        # a tiny model would fill its answer with white space
+        "server.vllm_args=['--structured-outputs-config',"
+        '\'{"backend":"xgrammar","disable_any_whitespace":true}\']',
     )
     process.key = key
     try:
@@ -135,6 +140,85 @@ def test_stop_n_seed_and_logprobs_are_honoured(client, expected):
     assert [c.message.content for c in several.choices] == [
         c.message.content for c in again.choices
     ]
+
+
+def test_a_stream_has_logprobs_too(client):
+    pieces = list(chat(client, stream=True, logprobs=True, top_logprobs=1))
+    told = [p.choices[0].logprobs for p in pieces if p.choices and p.choices[0].logprobs]
+    assert sum(len(logprobs.content) for logprobs in told) == NUM_TOKENS
+
+
+def test_a_json_schema_is_kept(client):
+    schema = {
+        "type": "object",
+        "properties": {"hours": {"type": "integer"}, "plug": {"enum": ["CCS", "Type 2"]}},
+        "required": ["hours", "plug"],
+        "additionalProperties": False,
+    }
+    answer = client.chat.completions.create(
+        model="evqa",
+        messages=QUESTION,
+        max_tokens=100,
+        temperature=0,
+        response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
+    )
+    if answer.choices[0].finish_reason == "length":  # digits without end are in the schema
+        assert answer.choices[0].message.content.startswith('{"hours":')
+    else:
+        found = json.loads(answer.choices[0].message.content)
+        assert found["plug"] in ("CCS", "Type 2")
+
+
+def test_a_json_schema_that_is_none_is_a_bad_request(client):
+    about = {"name": "x", "schema": {"type": "no such type"}}
+    with pytest.raises(openai.BadRequestError):
+        chat(client, response_format={"type": "json_schema", "json_schema": about})
+
+
+def test_errors_are_of_the_clients_types(client):
+    for fields, kind in [
+        ({"model": "gpt-4"}, openai.NotFoundError),
+        ({"n": 100}, openai.BadRequestError),
+        ({"extra_body": {"chat_template": "x"}}, openai.BadRequestError),
+    ]:
+        with pytest.raises(kind) as caught:
+            client.chat.completions.create(**{"model": "evqa", "messages": QUESTION, **fields})
+        assert caught.value.request_id.startswith("req_")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_curl_streams(served, expected):
+    body = {"model": "evqa", "messages": QUESTION, "max_tokens": NUM_TOKENS, "temperature": 0}
+    done = subprocess.run(
+        [
+            "curl", "-sN", f"{served.url}/chat/completions", "-H",
+            f"Authorization: Bearer {served.key}", "-H", "Content-Type: application/json",
+            "-d", json.dumps({**body, "stream": True}),
+        ],
+        capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    events = [line[6:] for line in done.stdout.splitlines() if line.startswith(b"data: ")]
+    assert events[-1] == b"[DONE]"
+    pieces = [json.loads(event)["choices"][0]["delta"].get("content") for event in events[:-1]]
+    assert "".join(filter(None, pieces)) == expected[1]
+
+
+LLM_COMMAND = os.environ.get("EVQA_LLM_COMMAND") or shutil.which("llm")
+
+
+@pytest.mark.skipif(LLM_COMMAND is None, reason="the llm command is not installed")
+def test_the_llm_command_line_client_asks(served, expected, tmp_path):
+    about = [
+        {"model_id": "ev", "model_name": "evqa", "api_base": served.url, "api_key_name": "ev"}
+    ]
+    (tmp_path / "extra-openai-models.yaml").write_text(json.dumps(about))
+    options = ["-o", "temperature", "0", "-o", "max_tokens", str(NUM_TOKENS), "--no-log"]
+    done = subprocess.run(
+        [LLM_COMMAND, "-m", "ev", *options, "--key", served.key, QUESTION[0]["content"]],
+        env={**os.environ, "LLM_USER_PATH": str(tmp_path)},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.strip() == expected[1].strip()
 
 
 def test_plain_completions_work(client):
