@@ -18,53 +18,11 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{- '<|assistant|>' }}{% endif %}"
 )
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
-WORDS = [
-    "amber",
-    "bay",
-    "cable",
-    "depot",
-    "east",
-    "fuse",
-    "grid",
-    "hub",
-    "idle",
-    "joule",
-    "kerb",
-    "lane",
-    "meter",
-    "night",
-    "open",
-    "plug",
-    "queue",
-    "road",
-    "socket",
-    "tariff",
-    "unit",
-    "volt",
-    "watt",
-    "yard",
-    "zone",
-    "bright",
-    "calm",
-    "dense",
-    "early",
-    "firm",
-    "grand",
-    "high",
-    "inner",
-    "loose",
-    "mild",
-    "near",
-    "outer",
-    "plain",
-    "quick",
-    "rapid",
-    "slow",
-    "tall",
-    "usual",
-    "vast",
-    "warm",
-]
+WORDS = (  # noqa: SIM905  easier to read than a list
+    "amber bay cable depot east fuse grid hub idle joule kerb lane meter night open plug queue "
+    "road socket tariff unit volt watt yard zone bright calm dense early firm grand high inner "
+    "loose mild near outer plain quick rapid slow tall usual vast warm"
+).split()
 MAX_WORDS = 220
 
 
