@@ -33,7 +33,10 @@ from evqa.sweep.trial import (
 
 HASH_CHARACTERS = 8
 SEVERAL_DEVICES = ("trainer=ddp", "trainer=fsdp", "trainer.devices=", "trainer.num_nodes=")
-OWN_KEYS = ("hydra.sweeper", "hydra/sweeper", "hydra.sweep.", "hydra.run.", "hydra.mode")
+OWN_KEYS = (
+    "hydra.sweeper", "hydra/sweeper", "hydra.sweep.", "hydra.run.", "hydra.mode",
+    "hydra.launcher", "hydra/launcher",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ launched), ``reason`` (why it failed), ``pruned`` (why it was stopped early), ``
 """
 
 import contextlib
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,11 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from evqa.config.sweep import SweeperConfig
 from evqa.errors import ConfigError, OutsideError, UserError
-from evqa.files import sha256_bytes
+from evqa.files import folder_lock, sha256_bytes
 from evqa.sweep.admission import Admission
 from evqa.sweep.outcome import Outcome
 from evqa.sweep.space import Params
@@ -34,6 +35,8 @@ CORRECTION = "memory_correction"
 RETRIED_AS = "retried_as"
 STALE = "its worker died"
 LIVES = 2  # heartbeats that may be missed
+ATTEMPTS = 10
+PAUSE_S = 0.5
 
 
 class SweepStudy:
@@ -90,11 +93,15 @@ class SweepStudy:
     def claimed(self) -> Iterator[None]:
         """Hold the shared study alone, so that counting and adding a trial are one step.
 
-        An advisory lock of the database (https://www.postgresql.org/docs, Advisory Locks): it ends
-        with its connection, so a killed worker leaves none behind.
+        An advisory lock of PostgreSQL (https://www.postgresql.org/docs, Advisory Locks), else one
+        on the study's folder: both end with their holder, so a killed worker leaves none behind.
         """
-        if not self.is_shared or self.storage.engine.dialect.name != "postgresql":
+        if not self.is_shared:
             yield
+            return
+        if self.storage.engine.dialect.name != "postgresql":
+            with folder_lock(self.folder):
+                yield
             return
         key = int(sha256_bytes(self.folder.name.encode())[:15], 16)
         with self.storage.engine.connect() as connection:
@@ -188,25 +195,26 @@ class SweepStudy:
         return trial
 
     def retry_stale(self) -> FrozenTrial | None:
-        """Fail the trials of dead workers; add one of them again and return it.
+        """Add the trial of a dead worker again, fail the old one, and return the new one.
 
-        Call it with the study `claimed`. Only for shared studies, whose workers give signs.
+        Call it with the study `claimed`. Only for shared studies, whose workers give signs. The
+        new one is added first: a worker that dies in between leaves one trial too many, none lost.
         """
-        optuna.storages.fail_stale_trials(self.study)
-        for trial in self.trials():
-            is_stale = trial.state is TrialState.FAIL and "reason" not in trial.user_attrs
-            if is_stale and RETRIED_AS not in trial.user_attrs:
-                verdict = Admission(
-                    tuple(trial.user_attrs["overrides"]),
-                    predicted_gib=trial.user_attrs.get("predicted_gib"),
-                    excess_gib=trial.constraints.get(MEMORY_CONSTRAINT, 0.0),
-                )
-                again = self.add(
-                    trial.params, trial.distributions, verdict, {}, retry_of=trial.number
-                )
-                self._note(trial, {RETRIED_AS: again.number, "reason": STALE})
-                return again
-        return None
+        stale = self.storage._get_stale_trial_ids(self.study._study_id)
+        if not stale:
+            return None
+        trial = self.storage.get_trial(min(stale))
+        verdict = Admission(
+            tuple(trial.user_attrs["overrides"]),
+            predicted_gib=trial.user_attrs.get("predicted_gib"),
+            excess_gib=trial.constraints.get(MEMORY_CONSTRAINT, 0.0),
+        )
+        attrs = {"retry_of": trial.number}
+        again = self.add(trial.params, trial.distributions, verdict, {}, **attrs)
+        with contextlib.suppress(UpdateFinishedTrialError):  # it came to its end just now
+            self._note(trial, {RETRIED_AS: again.number, "reason": STALE})
+            self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        return again
 
     @contextlib.contextmanager
     def alive(self, trial: FrozenTrial) -> Iterator[None]:
@@ -241,11 +249,11 @@ class SweepStudy:
             "pruned": outcome.pruned,
             "measured_gib": outcome.measured_gib,
         }
-        self._note(trial, {name: value for name, value in notes.items() if value is not None})
         state, values = TrialState.COMPLETE, outcome.values
         if values is None:
             state = TrialState.FAIL if outcome.pruned is None else TrialState.PRUNED
         with contextlib.suppress(UpdateFinishedTrialError):  # taken for dead, and retried
+            self._note(trial, {name: value for name, value in notes.items() if value is not None})
             self.storage.set_trial_state_values(trial._trial_id, state, values)
 
     def _note(self, trial: FrozenTrial, notes: dict[str, Any]) -> None:
@@ -261,17 +269,24 @@ class SweepStudy:
 def _storage(folder: Path, settings: SweeperConfig) -> optuna.storages.RDBStorage:
     if settings.storage is None:
         return optuna.storages.RDBStorage(f"sqlite:///{folder / FILE_NAME}")
-    try:
-        return optuna.storages.RDBStorage(
-            settings.storage,
-            heartbeat_interval=settings.heartbeat_s,
-            grace_period=LIVES * settings.heartbeat_s,
-        )
-    except ImportError as error:
-        raise UserError(f"hydra.sweeper.storage: {error}; pip install evqa[postgresql]") from None
-    except SQLAlchemyError as error:
-        line = " ".join(str(error).splitlines()[0].split())
-        raise OutsideError(f"hydra.sweeper.storage: the database says no: {line}") from None
+    for attempt in range(ATTEMPTS):
+        try:
+            return optuna.storages.RDBStorage(
+                settings.storage,
+                heartbeat_interval=settings.heartbeat_s,
+                grace_period=LIVES * settings.heartbeat_s,
+            )
+        except ImportError as error:
+            line = f"hydra.sweeper.storage: {error}; pip install evqa[postgresql]"
+            raise UserError(line) from None
+        except SQLAlchemyError as error:
+            line = " ".join(str(error).splitlines()[0].split())
+            hopeless = isinstance(error, OperationalError | ArgumentError)
+            if attempt + 1 == ATTEMPTS or (hopeless and "already exists" not in line):
+                message = f"hydra.sweeper.storage: the database says no: {line}"
+                raise OutsideError(message) from None
+            time.sleep(PAUSE_S)  # another sweeper is making the tables just now
+    raise AssertionError
 
 
 def _counts(trial: FrozenTrial) -> bool:
