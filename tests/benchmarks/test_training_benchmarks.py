@@ -72,7 +72,7 @@ def test_forty_configurations_are_compared_and_judged():
 def test_the_speed_verdict_takes_the_best_peer():
     speed = importlib.import_module("training_speed")
     row = {"validation_loss": 2.0, "peak_rss_gib": 1.0, "label_tokens": 5}
-    rates = {name: 100.0 for name in speed.PEERS} | {
+    rates = dict.fromkeys(speed.PEERS, 100.0) | {
         "evqa": 300.0,
         "evqa, no checkpointing": 400.0,
     }
