@@ -7,7 +7,6 @@ leaves cancels the engine's work by closing the connection to it.
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import orjson
 
 from evqa.serving.accounts import Accounts
 from evqa.serving.api_error import ApiError
@@ -198,7 +198,7 @@ class RelayEndpoint:
         call.usage = answer.get("usage") or {}
         call.answer = answer_text(answer)
         if self._present is not None:
-            data = json.dumps(self._present(answer), ensure_ascii=False).encode()
+            data = orjson.dumps(self._present(answer))
         await call.reply(200, data)
 
     async def _read_answer(self, upstream: Upstream, payload: bytes, call: Call) -> bytes:
@@ -221,7 +221,9 @@ class RelayEndpoint:
 
         async def attempt(upstream: Upstream) -> None:
             call.stream = EventStream(
-                keep_usage=request.include_usage, says_done=deployment.says_done
+                keep_usage=request.include_usage,
+                says_done=deployment.says_done,
+                one_choice=request.num_choices == 1,
             )
             await self._relay_events(call, call.stream, upstream, payload, clock)
 
@@ -290,8 +292,8 @@ async def _read_all(content: aiohttp.StreamReader) -> bytes:
 
 def _parse_answer(data: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(data)
-    except (ValueError, RecursionError):
+        answer = orjson.loads(data)
+    except ValueError:
         raise engine_broke("is not JSON") from None
     if not isinstance(answer, dict) or not _are_choices(answer.get("choices")):
         raise engine_broke("holds no choices")
