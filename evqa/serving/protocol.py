@@ -42,12 +42,31 @@ class Limits:
         max_tokens: Longest answer that may be asked for, tokens.
         max_choices: Largest ``n``.
         unsupported: Fields that the engine behind it would ignore.
+        count_tokens: Counts a prompt's tokens where the engine does not bound it.
     """
 
     model_name: str
     max_tokens: int
     max_choices: int
     unsupported: frozenset[str] = frozenset()
+    count_tokens: Callable[[Any], int] | None = None
+
+    def check_context(self, request: "Request") -> None:
+        """Refuse a prompt over the context, for an engine that would not.
+
+        Raises:
+            ApiError: 400.
+        """
+        if self.count_tokens is None:
+            return
+        num_tokens = self.count_tokens(request.prompt)
+        if num_tokens >= self.max_tokens:
+            raise ApiError(
+                400,
+                f"the prompt has {num_tokens} tokens or more; the context length is "
+                f"{self.max_tokens}",
+                code="context_length_exceeded",
+            )
 
 
 @dataclass(frozen=True, slots=True)

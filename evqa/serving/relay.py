@@ -36,6 +36,7 @@ from evqa.serving.intake import (
 from evqa.serving.keys import ApiKey
 from evqa.serving.limits import KeyLimiter
 from evqa.serving.protocol import Limits, Request
+from evqa.serving.tracing import parse_traceparent
 from evqa.serving.upstream import Upstream, engine_broke, engine_timed_out, post
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class RelayEndpoint:
         call.key = key = proxy.authenticate(call.scope, self._route)
         data = await read_body(call.scope, call.receive, proxy.max_body_bytes, self._times.body_s)
         call.started = time.perf_counter()
+        if proxy.accounts.tracer is not None:
+            call.trace = parse_traceparent(header(call.scope, b"traceparent"))
         request = self._parse(data, proxy.fleet.primary.limits)
         if not key.may_ask(request.model):
             raise ApiError(
@@ -152,6 +155,7 @@ class RelayEndpoint:
                 code="model_not_allowed",
                 param="model",
             )
+        proxy.fleet.primary.limits.check_context(request)
         payload = request.payload()
         call.num_payload_bytes = len(payload)
         call.ticket = proxy.limiter.admit(key, len(payload), request.max_tokens)

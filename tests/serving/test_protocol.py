@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evqa.serving.context import token_counter
 from evqa.serving.protocol import (
     ApiError,
     Limits,
@@ -167,6 +168,31 @@ def test_fields_the_engine_would_ignore_are_refused():
     limits = Limits(model_name="evqa", max_tokens=9, max_choices=1, unsupported=frozenset({"n"}))
     with pytest.raises(ApiError, match="n: is not supported by the engine"):
         parse_chat(json.dumps({**chat().body, "n": 1}).encode(), limits)
+
+
+def test_a_prompt_over_the_context_is_refused_where_the_engine_would_not():
+    limits = Limits(
+        model_name="evqa",
+        max_tokens=5,
+        max_choices=1,
+        count_tokens=lambda prompt: len(str(prompt)),
+    )
+    with pytest.raises(ApiError) as caught:
+        limits.check_context(chat())
+    assert caught.value.code == "context_length_exceeded"
+    LIMITS.check_context(chat())
+
+
+def test_tokens_of_messages_and_texts_are_counted(tmp_path):
+    tokenizers = pytest.importorskip("tokenizers")
+    assert token_counter(tmp_path) is None
+    model = tokenizers.models.WordLevel({"a": 0, "?": 1}, unk_token="?")
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    count = token_counter(tmp_path)
+    assert count("a a b") == 3
+    assert count([{"role": "user", "content": "a a"}, {"role": "user", "content": "b"}]) == 3
 
 
 def test_the_clients_user_is_not_passed_on():
