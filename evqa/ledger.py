@@ -1,13 +1,15 @@
 """Conservation: at every stage, in = kept + dropped(reason).
 
 ``Ledger`` counts while a job runs, writes ``ledger.json`` and ``dropped.jsonl``, and refuses to
-end with an imbalance.
+end with an imbalance. What is dropped can be written as it happens, so that a job of any size
+keeps counts in memory and nothing else.
 """
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from evqa.errors import GateError
 from evqa.files import write_json
@@ -39,10 +41,16 @@ class Stage:
 
 
 class Ledger:
-    """The stages of one job in order of appearance, and everything they dropped."""
+    """The stages of one job in order of appearance, and everything they dropped.
 
-    def __init__(self) -> None:
+    Args:
+        stream: Takes each dropped item as a line of ``dropped.jsonl`` at once; without one they
+            are kept in ``dropped`` until `write`.
+    """
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
         self._stages: dict[str, Stage] = {}
+        self._stream = stream
         self.dropped: list[Dropped] = []
 
     def stage(self, name: str) -> Stage:
@@ -61,7 +69,10 @@ class Ledger:
         """Count and record one item that a stage left out."""
         self.stage(stage).dropped[reason] += 1
         record = Dropped(stage=stage, id=id, source=source, reason=reason, detail=detail)
-        self.dropped.append(record)
+        if self._stream is None:
+            self.dropped.append(record)
+        else:
+            self._stream.write(json.dumps(record.to_dict(), ensure_ascii=False) + "\n")
 
     def stages(self) -> list[Stage]:
         """Return the accounts in order of appearance."""
@@ -85,6 +96,7 @@ class Ledger:
                 )
 
     def write(self, folder: Path) -> None:
-        """Write ``dropped.jsonl`` and ``ledger.json`` into ``folder``, each atomically."""
-        write_jsonl(folder / "dropped.jsonl", self.dropped)
+        """Write ``ledger.json``, and ``dropped.jsonl`` unless it was streamed, each atomically."""
+        if self._stream is None:
+            write_jsonl(folder / "dropped.jsonl", self.dropped)
         write_json(folder / "ledger.json", self.to_dict())

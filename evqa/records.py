@@ -132,6 +132,8 @@ class Chunk(Record):
     Attributes:
         headings: The headings above the chunk, outermost first.
         page: 1-based PDF page on which the chunk starts, null otherwise.
+        source: Of the document, as are url, license, authors, published, fetched and sha256: a
+            chunk can be attributed without its document at hand.
     """
 
     id: str
@@ -142,6 +144,13 @@ class Chunk(Record):
     headings: list[str]
     page: int | None
     num_words: int
+    source: str = ""
+    url: str | None = None
+    license: str | None = None
+    authors: list[str] = dataclasses.field(default_factory=list)
+    published: str | None = None
+    fetched: str | None = None
+    sha256: str = ""
 
     @staticmethod
     def make_id(document_id: str, start: int, end: int, text: str) -> str:

@@ -35,6 +35,16 @@ class Candidate:
 
 def release(config: ReleaseConfig, _folder: Path) -> None:
     """Merge, prove parity and register; the new version becomes the candidate."""
+    release_run(config, {})
+
+
+def release_run(config: ReleaseConfig, marks: dict[str, Any]) -> int:
+    """Release a run and return the version's number.
+
+    Args:
+        config: Which run, and how.
+        marks: What else the version's lineage keeps.
+    """
     outputs_dir = Path(config.paths.outputs_dir)
     run = find_run(outputs_dir, config.run)
     manifest = read_manifest(run)
@@ -56,10 +66,11 @@ def release(config: ReleaseConfig, _folder: Path) -> None:
             chosen = _quantize(config, chosen, staged, observed)
             candidates.append(chosen)
         lineage = collect_lineage(outputs_dir, run, manifest, _parity_record(chosen, candidates))
-        lineage["export"] = to_dict(config.export)
+        lineage |= {"export": to_dict(config.export), **marks}
         write_text(chosen.folder / "README.md", model_card(config.registry.name, lineage))
         version = registry.publish(chosen.folder, lineage)
     _print_result(config, registry, version, chosen)
+    return version
 
 
 def _say(line: str) -> None:

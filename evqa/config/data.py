@@ -1,5 +1,6 @@
 """Structured configs of the rooms that make data: sources, documents, qa, data."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,12 +14,14 @@ class WebExtractor(StrEnum):
     best = "best"
     newspaper = "newspaper"
     trafilatura = "trafilatura"
+    crawl4ai = "crawl4ai"
 
 
 class PdfExtractor(StrEnum):
     """Who reads a PDF."""
 
     pypdf = "pypdf"
+    docling = "docling"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -28,6 +31,14 @@ class WebConfig:
     folder: str | None = setting(None, "folder of saved .html pages, read recursively")
     urls: list[str] = setting([], "addresses to fetch (quote the ones with & ( or #)")
     urls_file: str | None = setting(None, "text file of addresses, one a line, # starts a comment")
+    sitemaps: list[str] = setting([], "addresses of sitemaps whose pages are fetched")
+    feeds: list[str] = setting([], "addresses of RSS or Atom feeds whose entries are fetched")
+    url_pattern: str | None = setting(
+        None, "regular expression that addresses from sitemaps and feeds must contain"
+    )
+    max_urls: int = number(
+        1000, ge=1, le=1_000_000, doc="most addresses taken from sitemaps and feeds"
+    )
     extractor: WebExtractor = setting(
         WebExtractor.best, "best: newspaper4k's metadata, the body from whichever covers the page"
     )
@@ -44,6 +55,16 @@ class WebConfig:
     allow_private_addresses: bool = setting(
         False, "fetch from loopback and private addresses too (intranets)"
     )
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield what cannot work."""
+        try:
+            re.compile(self.url_pattern or "")
+        except re.error as error:
+            yield (
+                "url_pattern",
+                f"must be a regular expression, but got {self.url_pattern!r} ({error})",
+            )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -74,6 +95,9 @@ class SourcesConfig:
     text: TextConfig = group(TextConfig, "text files")
     num_workers: int | None = number(
         None, ge=1, le=256, doc="processes that parse (null: one per 8 MiB, at most one a core)"
+    )
+    max_parse_s: float = number(
+        300.0, gt=0, le=86_400, doc="seconds after which a document is given up (too_slow)"
     )
 
 
@@ -107,6 +131,9 @@ class DocumentsConfig:
         0.3, gt=0, le=1, doc="word-8-gram Jaccard at and above which documents share a split"
     )
     scrub_pii: bool = setting(True, "replace e-mail addresses, phone and card numbers, IBANs")
+    scrub_license_plates: bool = setting(
+        False, "replace European and British number plates too (needs scrub_pii)"
+    )
     validation_fraction: float = number(
         0.05, ge=0, lt=0.5, doc="share of documents to validate on"
     )
@@ -150,7 +177,22 @@ class QAConfig:
     )
     max_pairs_per_chunk: int = number(16, ge=1, le=100, doc="pairs kept from one chunk")
     overlap_cosine: float = number(
-        0.85, gt=0, le=1, doc="TF-IDF cosine at and above which a question is the benchmark's"
+        0.62, gt=0, le=1, doc="TF-IDF cosine at and above which a question is the benchmark's"
+    )
+    category_quota: dict[str, int] = setting(
+        {}, "most generated pairs of a category (category: pairs); others have no limit"
+    )
+    difficulty_quota: dict[str, int] = setting(
+        {}, "most generated pairs of a difficulty (easy, medium, hard: pairs)"
+    )
+    difficulty_mix: dict[str, float] = setting(
+        {"easy": 0.4, "medium": 0.4, "hard": 0.2}, "shares of difficulties asked of the API"
+    )
+    num_paraphrases: int = number(
+        0, ge=0, le=4, doc="other wordings of each question, bought in a second pass (qa=together)"
+    )
+    judge: bool = setting(
+        False, "let an LLM that sees the source refuse pairs; paid like qa=together"
     )
     model: str | None = setting(None, "model of the API (qa=together)")
     base_url: str | None = setting(None, "OpenAI-compatible server, without /v1 (qa=together)")
@@ -169,6 +211,15 @@ class QAConfig:
     request_timeout_s: float = number(120.0, gt=0, le=3600, doc="seconds to wait for the API")
     max_retries: int = number(5, ge=0, le=20, doc="times a request is repeated, with backoff")
     max_concurrent_requests: int = number(8, ge=1, le=512, doc="requests in flight at once")
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield settings that cannot work."""
+        for name in ("difficulty_mix", "difficulty_quota"):
+            unknown = sorted(getattr(self, name).keys() - {"easy", "medium", "hard"})
+            if unknown:
+                yield name, f"knows easy, medium and hard, but got {unknown[0]!r}"
+        if any(share < 0 for share in self.difficulty_mix.values()):
+            yield "difficulty_mix", "must hold shares of 0 or more"
 
 
 class DataKind(StrEnum):

@@ -69,6 +69,13 @@ def _chunk(document: Document, group: list[Unit], headings: list[str]) -> Chunk:
         headings=headings,
         page=page_at(document, body.start),
         num_words=num_words(text),
+        source=document.source,
+        url=document.url,
+        license=document.license,
+        authors=document.authors,
+        published=document.published,
+        fetched=document.fetched,
+        sha256=document.sha256,
     )
 
 

@@ -19,6 +19,11 @@ _FOOTNOTE_SIGNS = re.compile(
 _AREA_OR_VOLUME = re.compile("(?:\\b|\\d)(?:[kcdm]?m|ft|in|CO|N)[\u00b2\u00b3]$")
 # "…to install.17 The": a note's number that lost its superscript. Not after digits ("4.17").
 _GLUED_FOOTNOTE = re.compile(r"(?<=[a-z)][.,;:!?”\"])\d{1,3}(?=\s+[A-Z“\"(]|\s*$)", re.MULTILINE)
+_GLUED_NOTE = re.compile(r"^\d{1,3}(?=[A-Z][a-z])", re.MULTILINE)
+# What converters write between pages of plain text.
+_PAGE_MARK = re.compile(
+    r"^[ \t]*[-=_*]{2,}[ \t]*(?:page|seite)[ \t]*\d+[ \t]*[-=_*]{2,}[ \t]*$", re.I | re.M
+)
 _SPACES = re.compile(r"[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 
 
@@ -40,7 +45,7 @@ def clean_characters(text: str) -> str:
     Superscript note marks go; exponents of units (m², km³) stay.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = _INVISIBLE.sub("", _CONTROL.sub("", text))
+    text = _PAGE_MARK.sub("", _INVISIBLE.sub("", _CONTROL.sub("", text)))
     text = _FOOTNOTE_SIGNS.sub(_unless_exponent, text)
     parts: list[str] = []
     done = 0
@@ -56,8 +61,8 @@ def _unless_exponent(match: re.Match[str]) -> str:
 
 
 def unglue_footnotes(text: str) -> str:
-    """Return text without note numbers glued to the end of a sentence or clause."""
-    return _GLUED_FOOTNOTE.sub("", text)
+    """Return text without note numbers glued to the end of a clause, or to the note itself."""
+    return _GLUED_NOTE.sub("", _GLUED_FOOTNOTE.sub("", text))
 
 
 def normalise_space(text: str) -> str:

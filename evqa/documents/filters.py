@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 
 from evqa.config.data import DocumentsConfig, LicenseConfig, UnknownLicense
-from evqa.documents.language import detect_language
+from evqa.language import detect_language
 from evqa.records import Document
 from evqa.segmentation import num_words
 

@@ -18,6 +18,7 @@ _PAGE_NUMBER = re.compile(
     r"(?:page|seite|p\.)?\s*[-–—]?\s*(?:\d{1,4}|[ivxlc]{1,6})\s*(?:(?:/|of|von)\s*\d{1,4})?\s*[-–—]?",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"\d+|(?<=[Pp]age )[ivxlc]+\b")
 _SENTENCE_END = re.compile(r"[.!?:;][\"'”’)\]]*$")
 _BULLET = re.compile(r"[•●▪◦‣∙·○■□➢✓*]\s+|[-–—]\s+(?=\S)|(?:\(?[a-z0-9]{1,2}[.)])\s+(?=[A-Z])")
 _CONTENTS_ENTRY = re.compile(r"(?:\.\s?){4,}\s*\d+$")
@@ -39,7 +40,7 @@ def strip_edges(pages: list[str]) -> list[str]:
 
 def _masked(line: str) -> str:
     words = line.strip().lstrip("#| ").rstrip("| ")
-    return re.sub(r"\d+", "0", words).casefold()
+    return _NUMBER.sub("0", words).casefold()
 
 
 def _edges(lines: list[str]) -> set[int]:
@@ -78,7 +79,9 @@ def reflow(page: str, hyphenated: frozenset[str] = frozenset()) -> str:
             _add_block(blocks, line, joined=kind is LineKind.row and _is_row(blocks))
             last = ""
         elif bullet := _BULLET.match(line):
-            item = f"- {line[bullet.end() :]}"
+            # Numbers stay: the text refers to them ("step 3").
+            is_numbered = bullet[0][0].isalnum() or bullet[0][0] == "("
+            item = f"- {line if is_numbered else line[bullet.end() :]}"
             _add_block(blocks, item, joined=bool(blocks) and blocks[-1].startswith("- "))
             last = line
         elif last and _goes_on(last, line, usual):

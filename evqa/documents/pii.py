@@ -24,8 +24,22 @@ ANNOUNCED_PHONE = re.compile(
 MIN_PHONE_DIGITS = 7
 
 
-def scrub(text: str) -> str:
-    """Return text with personal data as ``[email]``, ``[phone]``, ``[card]`` or ``[iban]``."""
+# German "B-AB 1234", British "AB12 CDE", French "AB-123-CD"; the letters must be capitals.
+PLATE = re.compile(
+    r"(?<![\w-])(?:[A-ZÄÖÜ]{1,3}-[A-Z]{1,2} ?\d{1,4}[EH]?|[A-Z]{2}\d{2} [A-Z]{3}|"
+    r"[A-Z]{2}-\d{3}-[A-Z]{2})(?![\w-])"
+)
+
+
+def scrub(text: str, *, plates: bool = False) -> str:
+    """Return text with personal data as ``[email]``, ``[phone]``, ``[card]`` or ``[iban]``.
+
+    Args:
+        text: Any.
+        plates: Replace number plates of cars by ``[plate]`` too; product names can look like one.
+    """
+    if plates:
+        text = PLATE.sub("[plate]", text)
     text = EMAIL.sub("[email]", text)
     text = IBAN.sub(lambda match: "[iban]" if is_iban(match[0]) else match[0], text)
     text = CARD.sub(lambda match: "[card]" if is_card(match[0]) else match[0], text)

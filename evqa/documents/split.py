@@ -3,14 +3,15 @@
 Nothing made from a document can then be in another split than the document or its kin.
 """
 
-import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from evqa.config.data import DocumentsConfig
+from evqa.documents.dedup import Deduplication, Entry
 from evqa.errors import GateError
 from evqa.files import sha256_bytes
-from evqa.records import Document, Question, Split
+from evqa.records import Question, Split
 
 IN_CORPUS, HELD_OUT = Question.SPLITS
 
@@ -20,52 +21,49 @@ def named_sources(questions: Iterable[Question], split: str) -> set[str]:
     return {question.source for question in questions if question.split == split}
 
 
-def is_named(document: Document, sources: set[str]) -> bool:
+def is_named(source: str, url: str | None, sources: set[str]) -> bool:
     """Tell whether a document is one of the sources: by source, link, or file name."""
-    names = {document.source, document.url, PurePosixPath(document.source).name}
-    return bool(names & sources)
+    return bool({source, url, PurePosixPath(source).name} & sources)
 
 
-def assign_splits(
-    documents: Sequence[Document],
-    everyone: Sequence[Document],
+def splits_of_clusters(
+    entries: Sequence[Entry],
+    found: Deduplication,
     questions: Sequence[Question],
     config: DocumentsConfig,
-) -> list[Document]:
-    """Give every kept document the split of its cluster.
+) -> dict[str, Split]:
+    """Return the split of each cluster.
 
     Args:
-        documents: Those that are kept, clusters set.
-        everyone: Those and their dropped duplicates: a question may name a duplicate.
+        entries: All documents; a question may name a duplicate that was dropped.
+        found: Their clusters, and which of them are dropped.
         questions: The benchmark.
         config: The fractions for validation and test, counted over all kept documents.
 
     Raises:
         GateError: when one cluster holds documents of in_corpus and of held_out questions.
     """
-    held_out = _clusters_named(everyone, named_sources(questions, HELD_OUT))
-    in_corpus = _clusters_named(everyone, named_sources(questions, IN_CORPUS))
+    held_out = _clusters_named(entries, found, named_sources(questions, HELD_OUT))
+    in_corpus = _clusters_named(entries, found, named_sources(questions, IN_CORPUS))
     _refuse_both(held_out, in_corpus)
-    sizes: dict[str, int] = {}
-    for document in documents:
-        sizes[document.cluster_id] = sizes.get(document.cluster_id, 0) + 1
+    kept = [place for place in range(len(entries)) if place not in found.duplicates]
+    sizes = Counter(found.clusters[place] for place in kept)
     free = {name: size for name, size in sizes.items() if name not in {*held_out, *in_corpus}}
-    drawn = _draw(free, len(documents), config)
-    splits = (
-        dict.fromkeys(in_corpus, Split.train) | dict.fromkeys(held_out, Split.held_out) | drawn
+    return (
+        dict.fromkeys(in_corpus, Split.train)
+        | dict.fromkeys(held_out, Split.held_out)
+        | _draw(free, len(kept), config)
     )
-    return [
-        dataclasses.replace(document, split=splits[document.cluster_id].value)
-        for document in documents
-    ]
 
 
-def _clusters_named(documents: Iterable[Document], sources: set[str]) -> dict[str, str]:
+def _clusters_named(
+    entries: Sequence[Entry], found: Deduplication, sources: set[str]
+) -> dict[str, str]:
     """Return the clusters that hold a named document, each with that document's source."""
     return {
-        document.cluster_id: document.source
-        for document in documents
-        if is_named(document, sources)
+        found.clusters[place]: entry.source
+        for place, entry in enumerate(entries)
+        if is_named(entry.source, entry.url, sources)
     }
 
 

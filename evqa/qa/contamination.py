@@ -1,27 +1,31 @@
 """Keep the benchmark out of the training pairs, and certify it.
 
-Every benchmark question is compared with every training pair's question, word for word and by
-the cosine of TF-IDF vectors over words and word pairs. Questions whose numbers differ ask for
-different facts, however alike their words are. Pairs that come too close are dropped; a
-hand-written or imported pair that is a benchmark question word for word stops the job.
+Every benchmark question is compared with every pair: word for word; by shared word 3-grams; and
+by meaning (`evqa.qa.paraphrase`). So is every reference answer of eight words or more, and every
+one of a held-out question. Generated pairs that come too close are dropped; a hand-written or
+imported one stops the job, unless ``benchmark.allow_leaks`` says otherwise, and then the
+certificate says so.
 """
 
-import itertools
-import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evqa.errors import GateError
 from evqa.qa.normal import content_words, normalised
-from evqa.qa.quantities import quantities
+from evqa.qa.paraphrase import Asking, Similarity, asking, conflict, cosine
 from evqa.records import QAPair, Question
 
 HAND_MADE = ("shipped", "imported")
+WORD_FOR_WORD = ("same_question", "same_held_out_answer")
 MIN_ANSWER_WORDS = 8
-
-Vector = dict[str, float]
+NGRAM_WORDS = 3
+# Questions that share this of the shorter one's 3-grams are one, when nothing speaks against it.
+MIN_SHARED_NGRAMS = 0.75
+# The same answer makes two similar questions suspect earlier.
+SAME_ANSWER_DISCOUNT = 0.7
+MAX_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,163 +34,195 @@ class Overlap:
 
     pair: QAPair
     question: Question
-    cosine: float
+    similarity: float
     kind: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return the overlap as it stands in ``contamination.json``."""
         return {
             "kind": self.kind,
-            "cosine": round(self.cosine, 4),
+            "similarity": round(self.similarity, 4),
             "pair_id": self.pair.id,
             "pair": self.pair.question,
+            "generator": self.pair.generator,
             "question_id": self.question.id,
             "question": self.question.question,
         }
 
 
-class TfIdf:
-    """Cosine similarity of texts by their words and word pairs, weighted by rarity.
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A benchmark question, ready to be compared."""
 
-    Weights are ``(1 + ln tf) · ln((1 + n) / (1 + df)) + 1``, lengths normalised (Salton and
-    Buckley 1988). Fitted on all the texts that are compared.
-    """
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        features = [set(_features(text)) for text in texts]
-        self._num_texts = len(features)
-        self._num_with = Counter(feature for found in features for feature in found)
-
-    def vector(self, text: str) -> Vector:
-        """Return the unit vector of a text."""
-        weights = {
-            feature: (1 + math.log(count)) * self._rarity(feature)
-            for feature, count in Counter(_features(text)).items()
-        }
-        length = math.sqrt(sum(weight * weight for weight in weights.values()))
-        return {feature: weight / length for feature, weight in weights.items()} if length else {}
-
-    def _rarity(self, feature: str) -> float:
-        return math.log((1 + self._num_texts) / (1 + self._num_with[feature])) + 1
+    question: Question
+    asking: Asking
+    ngrams: frozenset[tuple[str, ...]]
+    key_facts: tuple[str, ...]
 
 
-def _features(text: str) -> list[str]:
-    found = content_words(text)
-    return found + [f"{a} {b}" for a, b in itertools.pairwise(found)]
-
-
-def find_overlaps(
-    pairs: Sequence[QAPair], questions: Sequence[Question], least_cosine: float
-) -> list[Overlap]:
-    """Return, for each pair that comes too close, the question it comes closest to.
+class BenchmarkIndex:
+    """Finds the benchmark question that a pair comes too close to.
 
     Args:
-        pairs: All pairs, of any split.
         questions: The benchmark.
-        least_cosine: At and above it two questions are one, if their numbers are the same.
+        least_cosine: At and above it two questions are one, if nothing speaks against it.
     """
-    tfidf = TfIdf([*(q.question for q in questions), *(p.question for p in pairs)])
-    index = _inverted(tfidf, questions)
-    exact = {normalised(question.question): question for question in questions}
-    answers = {
-        normalised(question.answer): question
-        for question in questions
-        if len(normalised(question.answer).split()) >= MIN_ANSWER_WORDS
-    }
-    found = []
-    for pair in pairs:
-        overlap = _exact(pair, exact, answers) or _near(
-            pair, tfidf, index, questions, least_cosine
-        )
-        if overlap:
-            found.append(overlap)
-    return found
 
+    def __init__(self, questions: Sequence[Question], least_cosine: float) -> None:
+        self._least = least_cosine
+        self._known = [_known(question) for question in questions]
+        self._similarity = Similarity(known.asking for known in self._known)
+        self._exact = {normalised(question.question): question for question in questions}
+        self._answers = {
+            normalised(answer): question
+            for question in questions
+            for answer in (question.answer, *question.alternatives)
+            if _is_compared(answer, question)
+        }
+        self._index: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        for number, known in enumerate(self._known):
+            for feature, weight in self._similarity.vector(known.asking).items():
+                self._index[feature].append((number, weight))
 
-def _inverted(tfidf: TfIdf, questions: Sequence[Question]) -> dict[str, list[tuple[int, float]]]:
-    index: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for number, question in enumerate(questions):
-        for feature, weight in tfidf.vector(question.question).items():
-            index[feature].append((number, weight))
-    return index
+    def overlap(self, pair: QAPair) -> Overlap | None:
+        """Return the overlap of a pair with the benchmark, null when it has none."""
+        if question := self._exact.get(normalised(pair.question)):
+            return Overlap(pair, question, 1.0, "same_question")
+        if question := self._answers.get(normalised(pair.answer)):
+            is_held_out = question.split == "held_out"
+            kind = "same_held_out_answer" if is_held_out else "same_answer"
+            return Overlap(pair, question, 1.0, kind)
+        return self._near(pair)
 
+    def _near(self, pair: QAPair) -> Overlap | None:
+        asked = asking(pair.question)
+        grams = _ngrams(pair.question)
+        scores: dict[int, float] = defaultdict(float)
+        for feature, weight in self._similarity.vector(asked).items():
+            for number, other in self._index.get(feature, ()):
+                scores[number] += weight * other
+        best: Overlap | None = None
+        for number, similarity in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
+            if similarity < self._least * SAME_ANSWER_DISCOUNT:
+                break
+            kind = self._kind(pair, asked, grams, self._known[number], similarity)
+            if kind:
+                best = Overlap(pair, self._known[number].question, similarity, kind)
+                break
+        return best
 
-def _exact(
-    pair: QAPair, questions: dict[str, Question], answers: dict[str, Question]
-) -> Overlap | None:
-    if question := questions.get(normalised(pair.question)):
-        return Overlap(pair, question, 1.0, "same_question")
-    question = answers.get(normalised(pair.answer))
-    if question is not None and question.split == "held_out":
-        return Overlap(pair, question, 1.0, "same_answer")
-    return None
-
-
-def _near(
-    pair: QAPair,
-    tfidf: TfIdf,
-    index: dict[str, list[tuple[int, float]]],
-    questions: Sequence[Question],
-    least_cosine: float,
-) -> Overlap | None:
-    scores: Counter[int] = Counter()
-    for feature, weight in tfidf.vector(pair.question).items():
-        for number, other in index.get(feature, ()):
-            scores[number] += weight * other  # type: ignore[assignment]
-    asked = quantities(pair.question)
-    for number, cosine in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
-        if cosine < least_cosine:
+    def _kind(
+        self,
+        pair: QAPair,
+        asked: Asking,
+        grams: frozenset[tuple[str, ...]],
+        known: _Known,
+        similarity: float,
+    ) -> str | None:
+        """Return in which way a pair's question is a known one, null when it is not."""
+        if conflict(asked, known.asking) or _gives_away(pair.question, known):
             return None
-        if quantities(questions[number].question) == asked:
-            return Overlap(pair, questions[number], cosine, "near_question")
-    return None
+        if similarity >= self._least:
+            return "near_question"
+        shared = len(grams & known.ngrams) / max(min(len(grams), len(known.ngrams)), 1)
+        if shared >= MIN_SHARED_NGRAMS:
+            return "shared_ngrams"
+        return "near_question_same_answer" if _has_facts(pair.answer, known.key_facts) else None
+
+    def similarity(self, left: str, right: str) -> float:
+        """Return how alike two questions are: 0 when something speaks against it."""
+        first, second = asking(left), asking(right)
+        if conflict(first, second):
+            return 0.0
+        return cosine(self._similarity.vector(first), self._similarity.vector(second))
+
+
+def _known(question: Question) -> _Known:
+    return _Known(
+        question,
+        asking(question.question),
+        _ngrams(question.question),
+        tuple(f" {normalised(fact)} " for fact in question.key_facts),
+    )
+
+
+def _is_compared(answer: str, question: Question) -> bool:
+    num_words = len(normalised(answer).split())
+    return num_words >= MIN_ANSWER_WORDS or (question.split == "held_out" and num_words > 0)
+
+
+def _ngrams(text: str) -> frozenset[tuple[str, ...]]:
+    found = content_words(text)
+    size = min(NGRAM_WORDS, len(found))
+    return frozenset(tuple(found[n : n + size]) for n in range(len(found) - size + 1))
+
+
+def _has_facts(text: str, facts: Sequence[str]) -> bool:
+    spelled = f" {normalised(text)} "
+    return bool(facts) and all(fact in spelled for fact in facts)
+
+
+def _gives_away(question: str, known: _Known) -> bool:
+    """Tell whether a question states what the known one asks for: then it asks something else."""
+    return _has_facts(question, known.key_facts) and not _has_facts(
+        known.question.question, known.key_facts
+    )
 
 
 def refuse_hand_made(overlaps: Iterable[Overlap]) -> None:
-    """Stop when a hand-written or imported pair is a benchmark question, word for word.
-
-    Those that only come close are dropped, as generated ones are.
+    """Stop when hand-written or imported pairs say what the benchmark says.
 
     Raises:
-        GateError: naming the first such pair and question, and how many more there are.
+        GateError: naming the first such pairs and questions, and how many more there are.
     """
-    exact = (overlap for overlap in overlaps if overlap.kind != "near_question")
-    found = [overlap for overlap in exact if overlap.pair.generator in HAND_MADE]
+    found = [overlap for overlap in overlaps if overlap.pair.generator in HAND_MADE]
     if not found:
         return
-    first = found[0]
-    line = first.pair.provenance.get("line")
-    where = f"{first.pair.generator} pair" + (f" (line {line})" if line else "")
-    more = f"; {len(found) - 1} more" if len(found) > 1 else ""
+    named = "; ".join(_named(overlap) for overlap in found[:MAX_NAMED])
+    more = f"; {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
     raise GateError(
-        f"contamination: {where} {first.pair.question!r} is benchmark question "
-        f"{first.question.id} {first.question.question!r} ({first.kind}){more}; remove it"
+        f"contamination: {named}{more}; remove them, or set benchmark.allow_leaks=true "
+        "(the report then says so)"
+    )
+
+
+def _named(overlap: Overlap) -> str:
+    line = overlap.pair.provenance.get("line")
+    where = f"{overlap.pair.generator} pair" + (f" (line {line})" if line else "")
+    return (
+        f"{where} {overlap.pair.question!r} is benchmark question {overlap.question.id} "
+        f"{overlap.question.question!r} ({overlap.kind})"
     )
 
 
 def certificate(
-    pairs: Sequence[QAPair],
-    questions: Sequence[Question],
-    dropped: Sequence[Overlap],
+    *,
+    num_questions: int,
+    num_pairs: int,
+    dropped: Sequence[dict[str, Any]],
+    leaks: Sequence[dict[str, Any]],
     documents: list[dict[str, Any]],
     least_cosine: float,
 ) -> dict[str, Any]:
-    """Return ``contamination.json``: what was compared, dropped, and how close the rest comes.
+    """Return ``contamination.json``: what was compared, dropped, and what is left.
 
     Args:
-        pairs: Those that are kept.
-        questions: The benchmark.
-        dropped: The generated pairs that came too close.
+        num_questions: Of the benchmark.
+        num_pairs: That are kept.
+        dropped: Generated pairs that came too close.
+        leaks: Hand-made pairs that are kept because ``benchmark.allow_leaks`` says so.
         documents: Each held-out document with its closest training document.
         least_cosine: The threshold that decided.
     """
-    remaining = find_overlaps(pairs, questions, least_cosine)
     return {
-        "num_questions": len(questions),
-        "num_pairs": len(pairs),
+        "num_questions": num_questions,
+        "num_pairs": num_pairs,
+        "compared": ["exact", "3-grams", "paraphrase (TF-IDF)", "answers", "documents"],
         "least_cosine": least_cosine,
         "num_dropped": len(dropped),
-        "num_remaining": len(remaining),
-        "dropped": [overlap.to_dict() for overlap in dropped],
+        "num_remaining": len(leaks),
+        "leaks_allowed": bool(leaks),
+        "leaks": list(leaks),
+        "dropped": list(dropped),
         "held_out_documents": documents,
     }

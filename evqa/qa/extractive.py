@@ -14,24 +14,28 @@ from evqa.qa.heading_questions import heading_questions
 from evqa.qa.list_questions import list_questions
 from evqa.qa.sentence_questions import sentence_questions
 from evqa.qa.table_questions import table_questions
-from evqa.records import QAPair
+from evqa.records import Chunk, QAPair
 
 QUESTION_WEIGHT, HEADING_WEIGHT, TITLE_WEIGHT = 3.0, 1.0, 1.0
 
 
-def generate_extractive(passages: Iterable[Passage], config: QAConfig) -> Iterator[QAPair]:
-    """Yield candidate pairs of every passage in order, at most the configured number each."""
-    given = list(passages)
-    documents = {passage.document.id: passage.document for passage in given}
-    vocabulary = Vocabulary.of(" ".join(d.text for d in documents.values()))
-    for passage in given:
+def generate_extractive(
+    passages: Iterable[Passage], config: QAConfig
+) -> Iterator[tuple[QAPair, Chunk]]:
+    """Yield candidate pairs of every passage in order, at most the configured number each.
+
+    Args:
+        passages: Gone through twice: first to learn how the corpus writes its words.
+        config: Categories and limits.
+    """
+    vocabulary = Vocabulary.of_texts(passage.chunk.text for passage in passages)
+    for passage in passages:
         candidates = list(candidates_of(passage, vocabulary))
         for candidate in _chosen(candidates, config.max_pairs_per_chunk):
-            yield to_pair(
-                passage,
-                candidate,
-                category=_category(passage, candidate, config),
-                generator="extractive",
+            category = _category(passage, candidate, config)
+            yield (
+                to_pair(passage, candidate, category=category, generator="extractive"),
+                passage.chunk,
             )
 
 

@@ -5,6 +5,7 @@ costs a pair and never a wrong one.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from evqa.qa.quantities import NUMBER_WORDS
@@ -169,9 +170,17 @@ class Vocabulary:
     @classmethod
     def of(cls, text: str) -> "Vocabulary":
         """Return the vocabulary of a text; a capital inside a sentence marks a name."""
-        lower = frozenset(re.findall(r"(?<![\w-])[a-z]+(?![\w])", text))
-        names = frozenset(re.findall(r"(?<=[a-z,;] )[A-Z][a-z]+", text))
-        return cls(lower, names)
+        return cls.of_texts([text])
+
+    @classmethod
+    def of_texts(cls, texts: Iterable[str]) -> "Vocabulary":
+        """Return the vocabulary of several texts; only their words are kept."""
+        lower: set[str] = set()
+        names: set[str] = set()
+        for text in texts:
+            lower.update(re.findall(r"(?<![\w-])[a-z]+(?![\w])", text))
+            names.update(re.findall(r"(?<=[a-z,;] )[A-Z][a-z]+", text))
+        return cls(frozenset(lower), frozenset(names))
 
     def is_ordinary(self, word: str) -> bool:
         """Tell whether a capitalised word is only the first of its sentence."""

@@ -20,8 +20,8 @@ SHAPES = "messages, prompt/completion, instruction/output or question/answer"
 Row = Mapping[str, Any]
 
 
-def load_imported(config: DataConfig, fractions: DocumentsConfig) -> list[QAPair]:
-    """Return the pairs of ``data.path``.
+def load_imported(config: DataConfig, fractions: DocumentsConfig) -> Iterator[QAPair]:
+    """Yield the pairs of ``data.path``.
 
     Raises:
         UserError: naming file and line when a row has none of the known shapes.
@@ -29,7 +29,8 @@ def load_imported(config: DataConfig, fractions: DocumentsConfig) -> list[QAPair
     """
     path = str(config.path)
     rows = _hub_rows(config) if config.kind is DataKind.hub else _jsonl_rows(Path(path))
-    return [_pair(where, line, row, fractions) for where, line, row in rows]
+    for where, line, row in rows:
+        yield _pair(where, line, row, fractions)
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, int, Row]]:

@@ -65,6 +65,7 @@ _THERE = re.compile(
     r"(?:(?P<lead>[A-Z][^,;:]{3,60}?),? )?[Tt]here (?P<be>are|were) "
     r"(?P<object>(?:[^,;:]|,(?=\d))+)"
 )
+_ITEM_MARK = re.compile(r"- (?:\(?[A-Za-z0-9]{1,2}[.)] )?")
 _PLACE_OR_TIME = frozenset({"in", "at", "on"})
 _A_THING = (
     r"(?:an?|the) (?!real|subject|very|question|matter|same|way|good|bad|first|only)[A-Za-z]"
@@ -91,7 +92,8 @@ def sentence_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Can
     text = passage.chunk.text
     for line in lines(text):
         if line.kind is LineKind.prose or line.kind is LineKind.item:
-            skip = 2 if line.kind is LineKind.item else 0
+            mark = _ITEM_MARK.match(line.text)
+            skip = mark.end() if mark else 0
             for start, end in sentence_spans(line.text[skip:]):
                 offset = line.start + skip
                 yield from _of_sentence(text, offset + start, offset + end, vocabulary)

@@ -12,40 +12,40 @@ from typing import Any
 
 from evqa.errors import GateError, UserError
 from evqa.qa.candidate import DIFFICULTIES, Candidate, Passage, to_pair
-from evqa.records import QAPair
+from evqa.qa.passages import Passages
+from evqa.records import Chunk, QAPair, Split
 
 FIELDS = ("source", "category", "difficulty", "questions", "answer", "quote")
 
 
 def load_shipped(
-    path: Path, passages: list[Passage], duplicates: set[str], held_out: set[str]
-) -> list[QAPair]:
-    """Return one pair for each wording of the file.
+    path: Path, passages: Passages, left_out: set[str]
+) -> Iterator[tuple[QAPair, Chunk]]:
+    """Yield one pair for each wording of the file, with the chunk that its quote stands in.
 
     Args:
         path: The JSONL file.
         passages: The chunks that a quote may stand in.
-        duplicates: Sources that another document stands for: their pairs are passed over.
-        held_out: Sources that must not be trained on.
+        left_out: Sources that another document stands for: their pairs are passed over.
 
     Raises:
         GateError: naming file and line, when a pair is about a held-out document.
         UserError: naming file and line, when a line is no such object, its source is not among
             the documents, or its quote is not in that document.
     """
+    rows = list(_rows(path))
     by_source: dict[str, list[Passage]] = {}
-    for passage in passages:
+    for passage in passages.of_sources({row["source"] for _, row in rows}):
         by_source.setdefault(passage.document.source, []).append(passage)
-    pairs: list[QAPair] = []
-    for number, row in _rows(path):
-        if row["source"] in held_out:
+    for number, row in rows:
+        found = by_source.get(row["source"])
+        if found and found[0].document.split == Split.held_out:
             raise GateError(
                 f"{path}:{number}: {row['source']} is held out by the benchmark; "
                 "no pair about it may be trained on: remove the line"
             )
-        if row["source"] not in duplicates:
-            pairs += _pairs_of(f"{path}:{number}", number, row, by_source)
-    return pairs
+        if row["source"] not in left_out:
+            yield from _pairs_of(f"{path}:{number}", number, row, found)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -75,14 +75,13 @@ def _checked(where: str, line: str) -> dict[str, Any]:
 
 
 def _pairs_of(
-    where: str, number: int, row: dict[str, Any], by_source: dict[str, list[Passage]]
-) -> list[QAPair]:
-    passages = by_source.get(row["source"])
+    where: str, number: int, row: dict[str, Any], passages: list[Passage] | None
+) -> Iterator[tuple[QAPair, Chunk]]:
     if passages is None:
         raise UserError(f"{where}: source {row['source']!r} is not among the documents")
     passage, start, end = _locate(where, row["quote"], passages)
-    candidates = [
-        Candidate(
+    for wording, question in enumerate(row["questions"], start=1):
+        candidate = Candidate(
             question=question,
             answer=row["answer"],
             start=start,
@@ -91,12 +90,8 @@ def _pairs_of(
             difficulty=row["difficulty"],
             provenance={"line": number, "wording": wording},
         )
-        for wording, question in enumerate(row["questions"], start=1)
-    ]
-    return [
-        to_pair(passage, candidate, category=row["category"], generator="shipped")
-        for candidate in candidates
-    ]
+        pair = to_pair(passage, candidate, category=row["category"], generator="shipped")
+        yield pair, passage.chunk
 
 
 def _locate(where: str, quote: str, passages: list[Passage]) -> tuple[Passage, int, int]:

@@ -6,6 +6,7 @@ settlement (the process died, or the request timed out) stays charged at its max
 answer in the journal is never bought again.
 """
 
+import errno
 import json
 import os
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from evqa.errors import GateError
+from evqa.errors import GateError, UserError
 from evqa.files import folder_lock
 
 JOURNAL = "journal.jsonl"
@@ -54,7 +55,8 @@ class Journal:
         self._ceiling = int(ceiling_usd * MICRO)
         self._open: dict[int, int] = {}
         self._settled = 0
-        self._answers: dict[str, dict[str, Any]] = {}
+        self._reserved = 0
+        self._answers: dict[str, tuple[int, int]] = {}  # key → where its line stands
         self._next = 0
         self._stream: IO[bytes] | None = None
         self._lock = folder_lock(folder)
@@ -64,8 +66,8 @@ class Journal:
         self._lock.__enter__()
         path = self._folder / JOURNAL
         path.touch()
-        whole = self._replay(path.read_bytes())
-        self._stream = path.open("r+b")
+        whole = self._replay(path)
+        self._stream = path.open("r+b", buffering=0)
         self._stream.truncate(whole)
         self._stream.seek(whole)
         return self
@@ -81,29 +83,51 @@ class Journal:
             self._stream.close()
         self._lock.__exit__(kind, error, trace)
 
-    def _replay(self, data: bytes) -> int:
-        whole = data.rfind(b"\n") + 1
-        for line in data[:whole].splitlines():
-            entry = json.loads(line)
-            number = entry["number"]
-            self._next = max(self._next, number + 1)
-            if entry["event"] == "reserve":
-                self._open[number] = entry["micro_usd"]
-            else:
-                self._open.pop(number, None)
-                self._settled += entry["micro_usd"]
-                if entry.get("answer") is not None:
-                    self._answers[entry["key"]] = entry["answer"]
-        return whole
+    def _replay(self, path: Path) -> int:
+        """Read the journal line by line; return where its last whole line ends."""
+        start = 0
+        with path.open("rb") as stream:
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    break
+                self._take_in(self._parsed(line), start, len(line))
+                start += len(line)
+        return start
+
+    def _parsed(self, line: bytes) -> dict[str, Any]:
+        try:
+            return dict(json.loads(line))
+        except (ValueError, TypeError):
+            raise UserError(
+                f"{self._folder / JOURNAL}: damaged: {line[:60]!r} is no entry; the budget cannot "
+                "be kept without it: mend the line, or move the file away to start anew"
+            ) from None
+
+    def _take_in(self, entry: dict[str, Any], start: int, length: int) -> None:
+        number = entry["number"]
+        self._next = max(self._next, number + 1)
+        if entry["event"] == "reserve":
+            self._open[number] = entry["micro_usd"]
+            self._reserved += entry["micro_usd"]
+            return
+        self._reserved -= self._open.pop(number, 0)
+        self._settled += entry["micro_usd"]
+        if entry.get("answer") is not None:
+            self._answers[entry["key"]] = (start, length)
 
     @property
     def charged_usd(self) -> float:
         """What was spent, open reservations at their maximum, in US dollars."""
-        return (self._settled + sum(self._open.values())) / MICRO
+        return (self._settled + self._reserved) / MICRO
 
     def answer(self, key: str) -> dict[str, Any] | None:
         """Return the answer bought for a request, null when there is none."""
-        return self._answers.get(key)
+        place = self._answers.get(key)
+        if place is None:
+            return None
+        with (self._folder / JOURNAL).open("rb") as stream:
+            stream.seek(place[0])
+            return dict(json.loads(stream.read(place[1]))["answer"])
 
     def reserve(self, key: str, micro_usd: int) -> int:
         """Reserve the most that a request can cost, and return the reservation's number.
@@ -111,7 +135,7 @@ class Journal:
         Raises:
             GateError: when the ceiling would be exceeded; nothing is written then.
         """
-        charged = self._settled + sum(self._open.values())
+        charged = self._settled + self._reserved
         if charged + micro_usd > self._ceiling:
             raise GateError(
                 f"spending: the next request may cost ${micro_usd / MICRO:.4f}, and "
@@ -120,8 +144,8 @@ class Journal:
             )
         number = self._next
         self._next += 1
-        self._append({"event": "reserve", "number": number, "key": key, "micro_usd": micro_usd})
-        self._open[number] = micro_usd
+        entry = {"event": "reserve", "number": number, "key": key, "micro_usd": micro_usd}
+        self._append(entry)
         return number
 
     def settle(self, number: int, key: str, micro_usd: int, answer: dict[str, Any] | None) -> None:
@@ -129,13 +153,27 @@ class Journal:
         cost = min(max(micro_usd, 0), self._open[number])
         entry = {"event": "settle", "number": number, "key": key, "micro_usd": cost}
         self._append({**entry, "answer": answer})
-        del self._open[number]
-        self._settled += cost
-        if answer is not None:
-            self._answers[key] = answer
 
     def _append(self, entry: dict[str, Any]) -> None:
+        """Write an entry so that it survives everything, then count it.
+
+        A disk that is full leaves part of a line: it is cut off again, so that what comes later
+        does not stand behind it.
+        """
         assert self._stream is not None, "the journal is not open"
-        self._stream.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        start = self._stream.tell()
+        # While it is not known whether the line reached the disk, it counts as if it had.
+        reserved = entry["micro_usd"] if entry["event"] == "reserve" else 0
+        self._reserved += reserved
+        try:
+            if self._stream.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), JOURNAL)  # noqa: TRY301
+            os.fsync(self._stream.fileno())
+        except OSError:
+            os.ftruncate(self._stream.fileno(), start)
+            self._stream.seek(start)
+            self._reserved -= reserved
+            raise
+        self._reserved -= reserved
+        self._take_in(entry, start, len(line))

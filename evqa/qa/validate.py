@@ -4,9 +4,10 @@ The checks are mechanical: what they accept is supported by words of the source,
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from evqa.language import detect_language
 from evqa.qa.normal import content_words, normalised
 from evqa.qa.quantities import quantities
 from evqa.records import Chunk, QAPair
@@ -16,6 +17,8 @@ MIN_QUESTION_WORDS = 3
 MAX_QUESTION_WORDS = 45
 # An answer shares at least this of its content words with the quote, the question and headings.
 MIN_SUPPORT = 0.5
+MIN_LANGUAGE_WORDS = 10  # fewer words do not tell their language
+MIN_LANGUAGE_LEAD = 3.0
 _NOT_SELF_CONTAINED = re.compile(
     r"\b(?:(?:this|the|that|these|given) (?:text|passage|document|article|section|paragraph|page|"
     r"chunk|excerpt|context|author|source|table|figure|guide|following)|(?:mentioned|described|"
@@ -156,10 +159,25 @@ class DuplicateGuard:
 
 
 def check_pairs(
-    pairs: Iterable[QAPair], chunks: dict[str, Chunk]
-) -> Iterable[tuple[QAPair, Reason | None]]:
-    """Yield each pair with why it is refused, null for a valid one."""
+    pairs: Iterable[tuple[QAPair, Chunk | None]], languages: Sequence[str] = ()
+) -> Iterator[tuple[QAPair, Chunk | None, Reason | None]]:
+    """Yield each pair with its chunk and why it is refused, null for a valid one.
+
+    Args:
+        pairs: Each with the chunk that it was made from, null for imported ones.
+        languages: That questions and answers may be in; none: any.
+    """
     guard = DuplicateGuard()
-    for pair in pairs:
-        chunk = chunks.get(pair.chunk_id or "")
-        yield pair, rejection(pair, chunk) or guard.rejection(pair)
+    for pair, chunk in pairs:
+        found = rejection(pair, chunk) or wrong_language(pair, languages)
+        yield pair, chunk, found or guard.rejection(pair)
+
+
+def wrong_language(pair: QAPair, languages: Sequence[str]) -> Reason | None:
+    """Return the reason when a pair is clearly in another language than those wanted."""
+    found = detect_language(
+        f"{pair.question} {pair.answer}", MIN_LANGUAGE_WORDS, MIN_LANGUAGE_LEAD
+    )
+    if not languages or found is None or found in languages:
+        return None
+    return "language", f"{found}, documents.languages={','.join(languages)}"

@@ -1,7 +1,8 @@
 """Find every input: files of the configured folders, and URLs fetched through the cache."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from evqa.config.data import SourcesConfig
 from evqa.errors import UserError
@@ -25,11 +26,12 @@ def collect(config: SourcesConfig, cache_dir: Path) -> tuple[list[RawFile], list
         raw for folder, kind, key in folders if folder for raw in list_folder(folder, kind, key)
     ]
     urls = list_urls(config)
-    if not urls:
+    listings = list_listings(config)
+    if not urls and not listings:
         return files, []
     from evqa.sources.fetch import fetch_all
 
-    fetched, failed = fetch_all(urls, config.web, cache_dir)
+    fetched, failed = fetch_all(urls, config.web, cache_dir, listings)
     return [*files, *fetched], failed
 
 
@@ -40,8 +42,21 @@ def list_urls(config: SourcesConfig) -> list[str]:
         UserError: for a missing file, or an address that is not http or https.
     """
     urls = [*config.web.urls, *_urls_of_file(config.web.urls_file), *config.pdf.urls]
+    return _checked(urls)
+
+
+def list_listings(config: SourcesConfig) -> list[str]:
+    """Return the addresses of the configured sitemaps and feeds, each once, in order.
+
+    Raises:
+        UserError: for an address that is not http or https.
+    """
+    return _checked([*config.web.sitemaps, *config.web.feeds])
+
+
+def _checked(urls: Sequence[str]) -> list[str]:
     for url in urls:
-        if not url.lower().startswith(("http://", "https://")):
+        if not url.lower().startswith(("http://", "https://")) or not urlsplit(url).hostname:
             raise UserError(f"{url}: not a web address; it must begin with http:// or https://")
     return list(dict.fromkeys(urls))
 
@@ -61,6 +76,8 @@ def describe(config: SourcesConfig) -> str:
     places = {
         "sources.web.folder": config.web.folder,
         "sources.web.urls_file": config.web.urls_file,
+        "sources.web.sitemaps": ",".join(config.web.sitemaps),
+        "sources.web.feeds": ",".join(config.web.feeds),
         "sources.pdf.folder": config.pdf.folder,
         "sources.text.folder": config.text.folder,
     }

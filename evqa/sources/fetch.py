@@ -5,6 +5,7 @@ Hosts go side by side. A page that cannot be had becomes a drop with a reason.
 
 import asyncio
 import datetime
+import email.utils
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,14 +17,17 @@ import aiohttp
 
 from evqa.config.data import WebConfig
 from evqa.files import sha256_bytes
+from evqa.progress import progress
 from evqa.records import Document, Dropped
 from evqa.sources.addresses import PrivateAddressError, PublicResolver, check_literal
 from evqa.sources.http_cache import CachedPage, HttpCache
+from evqa.sources.listings import expand
 from evqa.sources.raw import RawFile, UnreadableError
 from evqa.sources.robots import Robots, origin_of
 
 STAGE = "fetch"
 MAX_REDIRECTS = 5
+MAX_CONNECTIONS = 32
 MAX_RETRY_AFTER_S = 120.0
 FIRST_BACKOFF_S = 1.0
 MAX_ROBOTS_BYTES = 512 * 1024  # RFC 9309, 2.5: at least 500 KiB are read
@@ -35,6 +39,19 @@ KINDS = {
     "text/plain": "text",
     "text/markdown": "text",
 }
+# What sitemaps and feeds come as; they are read for the addresses in them.
+LISTING_TYPES = frozenset(
+    {
+        "application/xml",
+        "text/xml",
+        "application/rss+xml",
+        "application/atom+xml",
+        "application/rdf+xml",
+        "application/gzip",
+        "application/x-gzip",
+        "text/plain",
+    }
+)
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -64,28 +81,56 @@ class Host:
             await asyncio.sleep(delay_s)
         self.next_at_s = loop.time() + interval_s
 
+    def hold_off(self, delay_s: float) -> None:
+        """Leave the host alone for a while: it asked for that, whichever page was answered so."""
+        self.next_at_s = max(self.next_at_s, asyncio.get_running_loop().time() + delay_s)
+
 
 def fetch_all(
-    urls: Sequence[str], config: WebConfig, cache_dir: Path
+    urls: Sequence[str], config: WebConfig, cache_dir: Path, listings: Sequence[str] = ()
 ) -> tuple[list[RawFile], list[Dropped]]:
-    """Return the pages in the order of their addresses, and drops for those that failed."""
-    results = asyncio.run(_fetch_all(urls, config, HttpCache(cache_dir)))
-    pages = [result for result in results if isinstance(result, RawFile)]
-    return pages, [result for result in results if isinstance(result, Dropped)]
+    """Return the pages in the order of their addresses, and drops for those that failed.
+
+    Args:
+        urls: Addresses of pages and PDFs.
+        config: Rates, caps and permissions.
+        cache_dir: Where fetched bytes are kept.
+        listings: Addresses of sitemaps and feeds, whose addresses are fetched too.
+    """
+    return asyncio.run(_fetch_all(urls, listings, config, HttpCache(cache_dir)))
 
 
 async def _fetch_all(
-    urls: Sequence[str], config: WebConfig, cache: HttpCache
-) -> list[RawFile | Dropped]:
+    urls: Sequence[str], listings: Sequence[str], config: WebConfig, cache: HttpCache
+) -> tuple[list[RawFile], list[Dropped]]:
     resolver = None if config.allow_private_addresses else PublicResolver()
-    connector = aiohttp.TCPConnector(resolver=resolver, limit=32)
+    connector = aiohttp.TCPConnector(resolver=resolver, limit=MAX_CONNECTIONS)
     timeout = aiohttp.ClientTimeout(total=config.timeout_s)
     headers = {"User-Agent": config.user_agent}
     async with aiohttp.ClientSession(
         connector=connector, timeout=timeout, headers=headers, trust_env=True
     ) as session:
         fetcher = Fetcher(session, config, cache)
-        return list(await asyncio.gather(*(fetcher.page(url) for url in urls)))
+        listed, failed = await expand(listings, fetcher.listing, config)
+        wanted = list(dict.fromkeys([*urls, *listed]))
+        results = await _fetch_pages(wanted, fetcher)
+    pages = [result for result in results if isinstance(result, RawFile)]
+    return pages, [*failed, *(result for result in results if isinstance(result, Dropped))]
+
+
+async def _fetch_pages(urls: Sequence[str], fetcher: "Fetcher") -> list[RawFile | Dropped]:
+    """Fetch all pages side by side, with a bar that counts those that failed."""
+    num_failed = 0
+    with progress("fetching", len(urls)) as bar:
+
+        async def one(url: str) -> RawFile | Dropped:
+            nonlocal num_failed
+            result = await fetcher.page(url)
+            num_failed += isinstance(result, Dropped)
+            bar.add(1, f"{num_failed} failed")
+            return result
+
+        return list(await asyncio.gather(*map(one, urls)))
 
 
 class Fetcher:
@@ -108,11 +153,18 @@ class Fetcher:
 
     async def page(self, url: str) -> RawFile | Dropped:
         """Return a page from the cache or the network, or the reason why not."""
+        return await self._cached_or_fetched(url, KINDS)
+
+    async def listing(self, url: str) -> RawFile | Dropped:
+        """Return a sitemap or a feed, which come as XML, or the reason why not."""
+        return await self._cached_or_fetched(url, dict.fromkeys(LISTING_TYPES, "text"))
+
+    async def _cached_or_fetched(self, url: str, kinds: dict[str, str]) -> RawFile | Dropped:
         cached = self._cache.get(url)
         if cached is not None and not self._config.refresh:
             return self._cache.raw(cached)
         try:
-            return self._cache.raw(await self._fetch(url, cached))
+            return self._cache.raw(await self._fetch(url, cached, kinds))
         except UnreadableError as error:
             return Dropped(
                 stage=STAGE,
@@ -122,7 +174,9 @@ class Fetcher:
                 detail=error.detail,
             )
 
-    async def _fetch(self, url: str, cached: CachedPage | None) -> CachedPage:
+    async def _fetch(
+        self, url: str, cached: CachedPage | None, kinds: dict[str, str]
+    ) -> CachedPage:
         conditions = _conditions(cached)
         answer = await self._follow(url, conditions)
         if answer.status == 304 and cached is not None:
@@ -131,7 +185,7 @@ class Fetcher:
             raise UnreadableError(f"http_{answer.status}", f"the server answered {answer.status}")
         page = CachedPage(
             url=url,
-            kind=_kind(answer),
+            kind=_kind(answer, kinds),
             sha256=sha256_bytes(answer.body),
             fetched=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             etag=answer.headers.get("ETag") or None,
@@ -155,11 +209,7 @@ class Fetcher:
 
     async def _check(self, url: str) -> None:
         """Refuse what the site's robots.txt, or our own rule on private addresses, forbids."""
-        if not self._config.allow_private_addresses:
-            try:
-                check_literal(url)
-            except PrivateAddressError as error:
-                raise _private(error) from None
+        self._refuse_private(url)
         origin = origin_of(url)
         async with self._hosts[f"robots {origin}"].lock:
             if not self._robots.knows(origin):
@@ -168,15 +218,33 @@ class Fetcher:
             raise UnreadableError("robots", f"{origin}/robots.txt forbids it")
 
     async def _learn(self, origin: str) -> None:
-        try:
-            answer = await self._with_retries(f"{origin}/robots.txt", {}, MAX_ROBOTS_BYTES)
-        except UnreadableError as error:
-            if error.reason == "private_address":
-                raise
-            self._robots.learn(origin, 0, "")
-            return
-        status = 404 if answer.status in _REDIRECTS else answer.status
-        self._robots.learn(origin, status, answer.body.decode("utf-8", errors="replace"))
+        """Read a site's robots.txt; up to five redirects are followed (RFC 9309, 2.3.1.2)."""
+        url = f"{origin}/robots.txt"
+        status, text = 404, ""
+        for _ in range(MAX_REDIRECTS + 1):
+            try:
+                answer = await self._with_retries(url, {}, MAX_ROBOTS_BYTES)
+            except UnreadableError as error:
+                if error.reason == "private_address":
+                    raise
+                status = 0
+                break
+            location = answer.headers.get("Location")
+            if answer.status not in _REDIRECTS or not location:
+                status, text = answer.status, answer.body.decode("utf-8", errors="replace")
+                break
+            url = urljoin(url, location)
+            if urlsplit(url).scheme not in ("http", "https"):
+                break
+            self._refuse_private(url)
+        self._robots.learn(origin, status, text)
+
+    def _refuse_private(self, url: str) -> None:
+        if not self._config.allow_private_addresses:
+            try:
+                check_literal(url)
+            except PrivateAddressError as error:
+                raise _private(error) from None
 
     async def _with_retries(
         self, url: str, conditions: dict[str, str], max_bytes: int | None = None
@@ -190,11 +258,15 @@ class Fetcher:
                 failure = _failure(error)
                 if is_last or failure.reason == "private_address":
                     raise failure from None
-                await asyncio.sleep(_backoff_s(attempt, None))
+                await asyncio.sleep(_backoff_s(attempt))
                 continue
             if answer.status not in _RETRIED or is_last:
                 return answer
-            await asyncio.sleep(_backoff_s(attempt, answer.headers.get("Retry-After")))
+            asked_s = retry_after_s(answer.headers.get("Retry-After"))
+            if asked_s is None:
+                await asyncio.sleep(_backoff_s(attempt))
+            else:
+                self._hosts[origin_of(url)].hold_off(asked_s)
         raise AssertionError("the last attempt returns or raises")
 
     async def _once(self, url: str, conditions: dict[str, str], cap: int) -> Answer:
@@ -224,13 +296,14 @@ def _conditions(cached: CachedPage | None) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _kind(answer: Answer) -> str:
+def _kind(answer: Answer, kinds: dict[str, str]) -> str:
     stated = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if stated in KINDS:
-        return KINDS[stated]
-    if answer.body.startswith(b"%PDF-"):
+    if stated in kinds:
+        return kinds[stated]
+    if answer.body.startswith(b"%PDF-") and kinds is KINDS:
         return "pdf"
-    raise UnreadableError("content_type", f"{stated or 'none stated'}: not a page, PDF or text")
+    wanted = "a page, PDF or text" if kinds is KINDS else "a sitemap or feed"
+    raise UnreadableError("content_type", f"{stated or 'none stated'}: not {wanted}")
 
 
 async def _read_capped(response: aiohttp.ClientResponse, cap: int) -> bytes:
@@ -259,8 +332,24 @@ def _private(error: PrivateAddressError) -> UnreadableError:
     return UnreadableError("private_address", f"{error}; {hint}")
 
 
-def _backoff_s(attempt: int, retry_after: str | None) -> float:
-    """Return the seconds to wait: what the server asks, else doubling with full jitter."""
-    if retry_after and retry_after.strip().isdigit():
-        return min(float(retry_after), MAX_RETRY_AFTER_S)
+def _backoff_s(attempt: int) -> float:
+    """Return the seconds to wait: doubling, with jitter."""
     return random.uniform(0.1, 1.0) * FIRST_BACKOFF_S * 2.0**attempt  # noqa: S311  no secret
+
+
+def retry_after_s(stated: str | None) -> float | None:
+    """Return the seconds that Retry-After asks for (RFC 9110, 10.2.3), two minutes at most.
+
+    Returns:
+        Null when there is none, or it is neither a number of seconds nor a date.
+    """
+    stated = (stated or "").strip()
+    if stated.isdigit():
+        return min(float(stated), MAX_RETRY_AFTER_S)
+    try:
+        date = email.utils.parsedate_to_datetime(stated)
+    except ValueError:
+        return None
+    now = datetime.datetime.now(datetime.UTC)
+    aware = date if date.tzinfo else date.replace(tzinfo=datetime.UTC)
+    return min(max((aware - now).total_seconds(), 0.0), MAX_RETRY_AFTER_S)

@@ -103,20 +103,32 @@ def _tei_level(element: Any) -> int:
     return HEADINGS.get(element.get("rend") or "", 2)
 
 
+NESTED = frozenset({"ul", "ol", "list", "table", "pre"})
+
+
 def _item(element: Any) -> list[str]:
-    """Return a list item, and the items of lists inside it after it."""
-    nested = [child for child in element if child.tag in ("ul", "ol", "list", "table", "pre")]
-    loose = [element.text or ""]
-    for child in element:
-        if isinstance(child.tag, str) and child not in nested:
-            space = " " if _is_block(child) else ""
-            loose += [space, *_strings(child), space]
-        loose.append(child.tail or "")
-    line = squeeze("".join(loose))
+    """Return a list item as one line, then the lists, tables and code inside it."""
+    nested: list[Any] = []
+    line = squeeze("".join(_item_strings(element, nested)))
     blocks = [f"- {line}"] if line else []
     for child in nested:
         blocks.extend(block for block in _blocks(child) if block.strip())
     return blocks
+
+
+def _item_strings(element: Any, nested: list[Any]) -> Iterator[str]:
+    """Yield the text of a list item; what must stand apart is put into ``nested`` instead."""
+    yield element.text or ""
+    for child in element:
+        is_element = isinstance(child.tag, str) and child.tag not in SKIPPED
+        if is_element and child.tag in NESTED:
+            nested.append(child)
+        elif is_element:
+            space = " " if _is_block(child) or child.tag in ("br", "lb") else ""
+            yield space
+            yield from _item_strings(child, nested)
+            yield space
+        yield child.tail or ""
 
 
 def _table(element: Any) -> list[str]:

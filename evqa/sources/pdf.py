@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from pypdf.errors import PyPdfError
+
 from evqa.segmentation import table_row
 from evqa.sources.license import find_creative_commons
 from evqa.sources.metadata import is_person, tidy
@@ -54,13 +56,6 @@ def read_pdf(data: bytes, password: str | None = None) -> Content:
         UnreadableError: empty_file, not_a_pdf, damaged, encrypted, no_text_layer or
             broken_font_map.
     """
-    from pypdf.errors import PyPdfError
-
-    if not data.strip():
-        raise UnreadableError("empty_file", "no bytes")
-    if b"%PDF-" not in data[:MAGIC_WITHIN_BYTES]:
-        raise UnreadableError("not_a_pdf", f"starts with {data[:24]!r}")
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     try:
         reader = _open(data, password)
         pages = [_page_stretches(page) for page in reader.pages]
@@ -68,14 +63,40 @@ def read_pdf(data: bytes, password: str | None = None) -> Content:
         raise UnreadableError("damaged", f"{type(error).__name__}: {error}") from None
     _check_text(pages)
     body_size = _body_size(pages)
+    first = "".join(stretch.text for page in pages[:2] + pages[-1:] for stretch in page)
     return Content(
-        pages=[_page_text(page, body_size) for page in pages], **_metadata(reader, pages)
+        pages=[_page_text(page, body_size) for page in pages], **_metadata(reader, first)
     )
+
+
+def read_pdf_metadata(data: bytes, password: str | None = None) -> tuple[dict[str, Any], bytes]:
+    """Return what a PDF says about itself, and its bytes without encryption.
+
+    Raises:
+        UnreadableError: empty_file, not_a_pdf, damaged or encrypted.
+    """
+    import pypdf
+
+    try:
+        reader = _open(data, password)
+        found = _metadata(reader, "")
+        if not reader.is_encrypted:
+            return found, data
+        stream = io.BytesIO()
+        pypdf.PdfWriter(clone_from=reader).write(stream)
+    except PyPdfError as error:
+        raise UnreadableError("damaged", f"{type(error).__name__}: {error}") from None
+    return found, stream.getvalue()
 
 
 def _open(data: bytes, password: str | None) -> Any:
     import pypdf
 
+    if not data.strip():
+        raise UnreadableError("empty_file", "no bytes")
+    if b"%PDF-" not in data[:MAGIC_WITHIN_BYTES]:
+        raise UnreadableError("not_a_pdf", f"starts with {data[:24]!r}")
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     reader = pypdf.PdfReader(io.BytesIO(data))
     if reader.is_encrypted and not any(
         reader.decrypt(candidate) for candidate in ("", password) if candidate is not None
@@ -145,7 +166,9 @@ def _page_text(page: list[Stretch], body_size: float) -> str:
 
 def _is_heading(words: str, size: float, body_size: float) -> bool:
     is_large = bool(body_size) and size >= HEADING_SCALE * body_size
-    return is_large and len(words.split()) <= MAX_HEADING_WORDS and any(map(str.isalpha, words))
+    is_title = not words[:1].islower() and not words.endswith((".", ",", ";"))
+    is_short = len(words.split()) <= MAX_HEADING_WORDS
+    return is_large and is_title and is_short and any(map(str.isalpha, words))
 
 
 def _heading_line(heading: tuple[float, list[str]] | None, body_size: float) -> list[str]:
@@ -206,10 +229,10 @@ def _row(line: list[list[Stretch]]) -> str:
     return table_row([tidy("".join(part.text for part in cell)) for cell in line])
 
 
-def _metadata(reader: Any, pages: list[list[Stretch]]) -> dict[str, Any]:
+def _metadata(reader: Any, text: str) -> dict[str, Any]:
+    """Return title, authors, date, licence and language; ``text`` may state a licence too."""
     info = reader.metadata or {}
     stated = {key: str(info.get(f"/{key}") or "") for key in ("Title", "Author", "CreationDate")}
-    first = "".join(stretch.text for page in pages[:2] + pages[-1:] for stretch in page)
     authors = [tidy(name) for name in re.split(r";|,| and ", stated["Author"])]
     date = None if _NO_DATE in stated["CreationDate"] else _PDF_DATE.match(stated["CreationDate"])
     rights = " ".join(str(value) for value in info.values()) + _xmp(reader)
@@ -218,7 +241,7 @@ def _metadata(reader: Any, pages: list[list[Stretch]]) -> dict[str, Any]:
         "title": tidy(stated["Title"]),
         "authors": [name for name in authors if is_person(name)],
         "published": "-".join(part for part in date.groups() if part) if date else None,
-        "license": find_creative_commons(f"{rights} {first}"),
+        "license": find_creative_commons(f"{rights} {text}"),
         "language": language or None,
     }
 

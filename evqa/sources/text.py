@@ -1,6 +1,7 @@
 """Read plain text and Markdown: front matter becomes metadata, markup becomes our convention."""
 
 import re
+from collections.abc import Iterator
 
 from evqa.segmentation import HEADING, cells, table_row
 from evqa.sources.license import normalise_license
@@ -11,11 +12,14 @@ from evqa.sources.web import decode
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _FIELD = re.compile(r"^([A-Za-z_-]+):\s*(.+?)\s*$", re.MULTILINE)
 _RULE_ROW = re.compile(r"\|?[\s:|-]+\|?$")
+_EMPTY_LINK = re.compile(r"\[\s*\]\([^)]*\)")
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 _LINK = re.compile(r"\[([^\]]+)\]\((?:[^()]|\([^()]*\))*\)")
 _STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _EMPHASIS = re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])")
-_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
+_TAG = re.compile(r"</?[A-Za-z][\w-]*(?:\s[^<>]*)?/?>")
+_COMMENT = re.compile(r"<!--.*?-->|<style\b.*?</style>", re.DOTALL)
+_ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!~<>-])")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _NO_TEXT = re.compile(r"(?:import|export) .*(?:from .*|;)$|:::|---")
 _UNDERLINE = re.compile(r"=+|-{3,}")
@@ -72,21 +76,31 @@ def _read_markdown(text: str) -> Content:
 
 def markdown_text(text: str) -> str:
     """Return Markdown as text of `evqa.segmentation`: no links, emphasis, tags or rules."""
-    text = re.sub(r"<!--.*?-->|<style\b.*?</style>", "", text, flags=re.DOTALL)
     lines: list[str] = []
-    in_code = False
-    for line in text.split("\n"):
-        if _FENCE.match(line):
-            in_code = not in_code
-        elif in_code:
-            lines.append(f"    {line.rstrip()}" if line.strip() else "")
-        else:
-            _add_line(lines, line)
+    for is_code, part in _fenced_parts(text):
+        if is_code:
+            lines += [f"    {line.rstrip()}" if line.strip() else "" for line in part]
+        elif part:
+            for line in _unmarked("\n".join(part)).split("\n"):
+                _add_line(lines, line)
     return "\n".join(lines)
 
 
+def _fenced_parts(text: str) -> Iterator[tuple[bool, list[str]]]:
+    """Yield stretches of lines outside and inside code fences, the fences left out."""
+    part: list[str] = []
+    is_code = False
+    for line in text.split("\n"):
+        if _FENCE.match(line):
+            yield is_code, part
+            part, is_code = [], not is_code
+        else:
+            part.append(line)
+    yield is_code, part
+
+
 def _add_line(lines: list[str], raw: str) -> None:
-    line = _unmarked(raw).strip()
+    line = raw.strip()
     above = lines[-1] if lines else ""
     if _UNDERLINE.fullmatch(line) and _is_prose(above):
         lines[-1] = f"{'#' if line[0] == '=' else '##'} {above}"
@@ -113,8 +127,14 @@ def _is_prose(line: str) -> bool:
     return bool(line.strip()) and not line.startswith(("- ", "|", "#", "    "))
 
 
-def _unmarked(line: str) -> str:
-    line = _LINK.sub(r"\1", _IMAGE.sub("", line))
-    line = _EMPHASIS.sub(r"\1", _STRONG.sub(r"\2", line))
-    line = re.sub(r"`([^`]*)`", r"\1", line)
-    return re.sub(r"^\s*>\s?", "", _TAG.sub("", line))
+def _unmarked(text: str) -> str:
+    """Return text without what Markdown and HTML add to it; links and tags may span lines."""
+    text = _COMMENT.sub("", text)
+    parts = re.split(r"(`[^`\n]+`)", text)  # what stands in code signs is no markup
+    for index in range(0, len(parts), 2):
+        part = _LINK.sub(r"\1", _EMPTY_LINK.sub("", _IMAGE.sub("", _TAG.sub("", parts[index]))))
+        parts[index] = _ESCAPE.sub(r"\1", part)
+    text = "".join(part.strip("`") if index % 2 else part for index, part in enumerate(parts))
+    text = _LINK.sub(r"\1", text)  # "[`name`](…)"
+    text = _EMPHASIS.sub(r"\1", _STRONG.sub(r"\2", text))
+    return re.sub(r"^[ \t]*>[ \t]?", "", text, flags=re.MULTILINE)

@@ -23,8 +23,11 @@ from evqa.sources.raw import Content, UnreadableError
 
 # Neither extractor is believed when it covers less than this of a declared <main> or <article>.
 ENOUGH_COVERAGE = 0.6
+# A page with fewer words and this many times more script than text is a program.
+MAX_APP_WORDS, MIN_SCRIPT_RATIO = 200, 20
+ENOUGH_ROWS = 0.95  # … or when it keeps less than this of its table rows
 _OUTSIDE_TEXT = """
-nav aside footer header script style noscript template form button select
+nav aside footer script style noscript template form button select
 """
 _OUTSIDE = _OUTSIDE_TEXT.split()
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?([\w-]+)""", re.IGNORECASE)
@@ -36,6 +39,44 @@ def read_html(data: bytes, extractor: WebExtractor = WebExtractor.best) -> Conte
     Raises:
         UnreadableError: empty_file, not_html or no_text.
     """
+    markup, tree, article = _parsed(data)
+    text = _body(markup, tree, article, extractor)
+    if not text.strip():
+        raise UnreadableError("no_text", "the page holds no text outside scripts and navigation")
+    _refuse_app(text, tree)
+    return Content(pages=[text], **_metadata(tree, article))
+
+
+def _refuse_app(text: str, tree: Any) -> None:
+    """Refuse a page that is a program: a few labels beside scripts that make the content.
+
+    Raises:
+        UnreadableError: script_app.
+    """
+    num_words = len(text.split())
+    if num_words >= MAX_APP_WORDS:
+        return
+    num_scripted = sum(len(script.text or "") for script in tree.iter("script"))
+    if num_scripted > MIN_SCRIPT_RATIO * len(text):
+        raise UnreadableError(
+            "script_app",
+            f"{num_words} words beside {num_scripted} characters of scripts: the content is made "
+            "in a browser; save the page as the browser shows it",
+        )
+
+
+def read_html_metadata(data: bytes) -> dict[str, Any]:
+    """Return what a web page says about itself: the fields of a `Content` but its pages.
+
+    Raises:
+        UnreadableError: empty_file or not_html.
+    """
+    _, tree, article = _parsed(data)
+    return _metadata(tree, article)
+
+
+def _parsed(data: bytes) -> tuple[str, Any, Any]:
+    """Return a page's markup, its tree, and newspaper4k's article."""
     from lxml import etree, html
 
     if not data.strip():
@@ -47,19 +88,18 @@ def read_html(data: bytes, extractor: WebExtractor = WebExtractor.best) -> Conte
         tree = html.document_fromstring(markup.encode(), parser=html.HTMLParser(encoding="utf-8"))
     except (etree.ParserError, etree.XMLSyntaxError, ValueError) as error:
         raise UnreadableError("not_html", str(error)) from None
-    article = _newspaper(markup)
-    text = _body(markup, tree, article, extractor)
-    if not text.strip():
-        raise UnreadableError("no_text", "the page holds no text outside scripts and navigation")
-    return Content(
-        pages=[text],
-        title=title_of(tree, article.title),
-        language=language_of(article, tree),
-        authors=authors_of(article, tree),
-        published=published_of(article),
-        url=canonical_of(article, tree),
-        license=license_of(tree),
-    )
+    return markup, tree, _newspaper(markup)
+
+
+def _metadata(tree: Any, article: Any) -> dict[str, Any]:
+    return {
+        "title": title_of(tree, article.title),
+        "language": language_of(article, tree),
+        "authors": authors_of(article, tree),
+        "published": published_of(article),
+        "url": canonical_of(article, tree),
+        "license": license_of(tree),
+    }
 
 
 def decode(data: bytes) -> str:
@@ -112,9 +152,19 @@ def _body(markup: str, tree: Any, article: Any, extractor: WebExtractor) -> str:
     container, is_declared = _main_container(tree)
     wanted = _trigrams(container)
     best = max((by_trafilatura, by_newspaper), key=lambda text: _coverage(text, wanted))
-    if is_declared and _coverage(best, wanted) < ENOUGH_COVERAGE:
+    if is_declared and (_coverage(best, wanted) < ENOUGH_COVERAGE or _loses_rows(best, container)):
         return container
     return best
+
+
+def _loses_rows(text: str, container: str) -> bool:
+    """Tell whether tables of the page's main part are missing: both extractors drop some."""
+    num_rows, num_wanted = (_num_rows(given) for given in (text, container))
+    return num_rows < ENOUGH_ROWS * num_wanted
+
+
+def _num_rows(text: str) -> int:
+    return sum(line.startswith("|") for line in text.split("\n"))
 
 
 def _main_container(tree: Any) -> tuple[str, bool]:
@@ -132,8 +182,9 @@ def _render_without_frame(element: Any) -> str:
 
     copied = copy.deepcopy(element)
     copied.tail = None
-    for part in list(copied.iter(*_OUTSIDE)):
-        if part is not copied:
+    for part in list(copied.iter(*_OUTSIDE, "header")):
+        holds_title = part.tag == "header" and part.find(".//h1") is not None
+        if part is not copied and not holds_title:
             part.drop_tree()
     return render(copied)
 

@@ -5,7 +5,7 @@ from records_for_tests import document
 
 from evqa.config.data import DocumentsConfig, LicenseConfig, UnknownLicense
 from evqa.documents.filters import license_rejection, rejection, with_language
-from evqa.documents.language import detect_language
+from evqa.language import detect_language
 
 ENGLISH = (
     "The wallbox draws its current from the board, and the car decides how much of it is used. "

@@ -55,3 +55,17 @@ def test_check_digits():
     assert is_iban("FR14 2004 1010 0505 0001 3M02 606")
     assert not is_iban("FR14 2004 1010 0505 0001 3M02 607")
     assert not is_iban("DE89")
+
+
+@pytest.mark.parametrize("plate", ["B-AB 1234", "M-X 7E", "AB12 CDE", "AB-123-CD"])
+def test_number_plates_are_replaced_only_when_asked_for(plate):
+    text = f"The car {plate} was parked at the post."
+    assert scrub(text) == text
+    assert scrub(text, plates=True) == "The car [plate] was parked at the post."
+
+
+@pytest.mark.parametrize(
+    "text", ["CCS-AC", "Type 2", "IEC 61851-1", "J1772", "OCPP-J 1.6", "GB/T 20234"]
+)
+def test_names_of_plugs_and_standards_are_no_plates(text):
+    assert scrub(text, plates=True) == text

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from records_for_tests import asked, document
 
 from evqa.config.data import DocumentsConfig
-from evqa.documents.split import assign_splits, is_named
+from evqa.documents.dedup import Deduplication, Duplicate, Entry
+from evqa.documents.shingles import fingerprint
+from evqa.documents.split import is_named, splits_of_clusters
 from evqa.errors import GateError
 
 
@@ -16,9 +18,12 @@ def corpus(num, cluster_of=lambda n: n):
     ]
 
 
-def split_of(documents, questions=(), **fractions):
-    found = assign_splits(documents, documents, list(questions), DocumentsConfig(**fractions))
-    return {document.source: document.split for document in found}
+def split_of(documents, questions=(), dropped=(), **fractions):
+    entries = [Entry.of(document, fingerprint(document.text)) for document in documents]
+    duplicates = {place: Duplicate(place, 0, 1.0) for place in dropped}
+    found = Deduplication(duplicates, [document.cluster_id for document in documents])
+    splits = splits_of_clusters(entries, found, list(questions), DocumentsConfig(**fractions))
+    return {document.source: splits[document.cluster_id].value for document in documents}
 
 
 def test_documents_that_questions_name_go_where_the_questions_say():
@@ -40,8 +45,7 @@ def test_kin_of_a_held_out_document_are_held_out_too():
 def test_a_question_may_name_a_dropped_duplicate():
     kept, dropped = corpus(2, lambda _: 0)
     questions = [asked("a?", split="held_out", source=dropped.source)]
-    found = assign_splits([kept], [kept, dropped], questions, DocumentsConfig())
-    assert [d.split for d in found] == ["held_out"]
+    assert split_of([kept, dropped], questions, dropped=[1])[kept.source] == "held_out"
 
 
 def test_a_cluster_wanted_on_both_sides_is_refused_by_name():
@@ -59,12 +63,12 @@ def test_no_fraction_draws_nothing():
 
 
 def test_documents_are_named_by_source_link_or_file_name():
-    found = document(source="deep/er/page.html", url="https://x.example/page")
-    assert is_named(found, {"deep/er/page.html"})
-    assert is_named(found, {"https://x.example/page"})
-    assert is_named(found, {"page.html"})
-    assert not is_named(found, {"er/page.html"})
-    assert not is_named(document(url=None), {"None"})
+    source, url = "deep/er/page.html", "https://x.example/page"
+    assert is_named(source, url, {"deep/er/page.html"})
+    assert is_named(source, url, {"https://x.example/page"})
+    assert is_named(source, url, {"page.html"})
+    assert not is_named(source, url, {"er/page.html"})
+    assert not is_named(source, None, {"None"})
 
 
 @settings(max_examples=60)

@@ -3,11 +3,9 @@
 import pytest
 from records_for_tests import asked, pair
 
-from evqa.config.data import QAConfig
 from evqa.errors import GateError
-from evqa.ledger import Ledger
-from evqa.qa.contamination import TfIdf, certificate, find_overlaps, refuse_hand_made
-from evqa.qa.pairs import without_benchmark
+from evqa.qa.contamination import BenchmarkIndex, certificate, refuse_hand_made
+from evqa.qa.paraphrase import Similarity, asking
 
 BENCHMARK = [
     asked("How much current does a 7.4 kW wallbox draw?", id="q1"),
@@ -22,8 +20,13 @@ BENCHMARK = [
 ]
 
 
-def kinds(*pairs, least=0.85):
-    return [(o.kind, o.question.id) for o in find_overlaps(pairs, BENCHMARK, least)]
+def overlaps(*pairs, least=0.62, benchmark=BENCHMARK):
+    index = BenchmarkIndex(benchmark, least)
+    return [found for found in map(index.overlap, pairs) if found]
+
+
+def kinds(*pairs, **options):
+    return [(o.kind, o.question.id) for o in overlaps(*pairs, **options)]
 
 
 @pytest.mark.parametrize(
@@ -32,12 +35,12 @@ def kinds(*pairs, least=0.85):
         ("How much current does a 7.4 kW wallbox draw?", "same_question"),
         ("how much  current does a 7.4kW wallbox draw", "same_question"),
         ("How much current will a 7.4 kW wallbox draw?", "near_question"),
-        ("A 7.4 kW wallbox draws how much current?", None),
+        ("A 7.4 kW wallbox draws how much current?", "near_question"),
+        ("Which amperage does a wall charger of 7.4 kW pull?", "near_question"),
     ],
 )
 def test_a_leaked_question_is_found(question, kind):
-    found = kinds(pair(question, "32 A."), least=0.75)
-    assert [k for k, _ in found] == ([kind] if kind else found and [found[0][0]])
+    assert kinds(pair(question, "32 A.")) == [(kind, "q1")]
 
 
 @pytest.mark.parametrize(
@@ -56,48 +59,40 @@ def test_the_same_words_with_another_meaning_are_no_leak(question):
 
 def test_a_long_answer_of_a_held_out_question_is_a_leak():
     leaked = pair("Are boats charged?", BENCHMARK[3].answer.upper())
-    assert kinds(leaked) == [("same_answer", "q4")]
+    assert kinds(leaked) == [("same_held_out_answer", "q4")]
     assert kinds(pair("Are boats charged?", "Forty cents.")) == []
-
-
-def test_generated_leaks_are_dropped_and_accounted():
-    ledger = Ledger()
-    good, bad = pair("What is a wallbox?", "A charger."), pair(BENCHMARK[0].question, "32 A.")
-    found = without_benchmark([good, bad], BENCHMARK, [], QAConfig(), ledger, {})
-    ledger.check()
-    assert found.pairs == [good]
-    assert [drop.reason for drop in ledger.dropped] == ["benchmark_overlap"]
-    assert (found.certificate["num_dropped"], found.certificate["num_remaining"]) == (1, 0)
-    assert found.certificate["dropped"][0]["question_id"] == "q1"
 
 
 @pytest.mark.parametrize("generator", ["shipped", "imported"])
 def test_hand_made_leaks_stop_the_job_by_name(generator):
     leaked = pair(BENCHMARK[0].question, "32 A.", generator=generator, provenance={"line": 7})
     with pytest.raises(GateError, match=rf"{generator} pair \(line 7\).*q1"):
-        refuse_hand_made(find_overlaps([leaked], BENCHMARK, 0.85))
+        refuse_hand_made(overlaps(leaked))
+    refuse_hand_made(overlaps(pair(BENCHMARK[0].question, "32 A.")))  # generated ones are dropped
 
 
-def test_hand_made_near_questions_are_dropped_not_fatal():
-    near = pair("How much current will a 7.4 kW wallbox draw?", "32 A.", generator="shipped")
-    found = without_benchmark([near], BENCHMARK, [], QAConfig(overlap_cosine=0.7), Ledger(), {})
-    assert found.pairs == []
-
-
-def test_the_certificate_counts_what_remains():
-    leaked = pair(BENCHMARK[0].question, "32 A.")
-    found = certificate([leaked], BENCHMARK, [], [{"source": "a", "jaccard": 0.1}], 0.85)
-    assert found["num_remaining"] == 1
-    assert found["held_out_documents"] == [{"source": "a", "jaccard": 0.1}]
+def test_the_certificate_says_what_was_allowed():
+    leak = overlaps(pair(BENCHMARK[0].question, "32 A.", generator="shipped"))[0].to_dict()
+    values = {
+        "num_questions": 4,
+        "num_pairs": 1,
+        "dropped": [],
+        "documents": [],
+        "least_cosine": 1,
+    }
+    found = certificate(leaks=[leak], **values)
+    assert (found["num_remaining"], found["leaks_allowed"]) == (1, True)
+    assert certificate(leaks=[], **values)["leaks_allowed"] is False
 
 
 def test_without_a_benchmark_nothing_overlaps():
-    assert find_overlaps([pair("What is a wallbox?", "x")], [], 0.85) == []
+    assert overlaps(pair("What is a wallbox?", "x"), benchmark=[]) == []
 
 
-def test_tf_idf_vectors_have_unit_length_and_weigh_rare_words_more():
-    tfidf = TfIdf(["the plug fits", "the plug breaks", "the latch breaks"])
-    vector = tfidf.vector("plug latch")
+def test_vectors_have_unit_length_and_weigh_rare_words_more():
+    texts = ["the latch fits", "the latch breaks", "the hook breaks"]
+    similarity = Similarity(map(asking, texts))
+    vector = similarity.vector(asking("latch hook"))
     assert sum(weight**2 for weight in vector.values()) == pytest.approx(1)
-    assert vector["latch"] > vector["plug"]
-    assert tfidf.vector("") == {}
+    assert vector["hook"] > vector["latch"]
+    assert similarity.vector(asking("")) == {}

@@ -169,7 +169,7 @@ def test_a_list_answers_its_introduction():
 def test_the_number_of_pairs_a_chunk_is_bounded_and_second_questions_go_first():
     text = " ".join(f"A {n} kW wallbox draws {n + 10} A at home." for n in range(10, 20))
     config = QAConfig(max_pairs_per_chunk=5)
-    found = list(generate_extractive([passage(text)], config))
+    found = [pair for pair, _ in generate_extractive([passage(text)], config)]
     assert len(found) == 5
     assert len({p.quote for p in found}) == 5
 
@@ -192,7 +192,7 @@ SENTENCES = st.sampled_from(
 @given(st.lists(SENTENCES, max_size=8))
 def test_whatever_stands_there_every_answer_is_supported(parts):
     held = passage("\n\n".join(parts))
-    for found in generate_extractive([held], QAConfig()):
+    for found, _ in generate_extractive([held], QAConfig()):
         text = held.chunk.text
         assert text[found.quote_start : found.quote_end] == found.quote
         assert (

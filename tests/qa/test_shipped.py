@@ -1,5 +1,6 @@
 """Shipped and imported pairs: every odd line is an error that names file and line."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,12 +8,12 @@ from records_for_tests import chunk, document
 
 from evqa.config.data import DataConfig, DataKind, DocumentsConfig
 from evqa.errors import GateError, UserError
-from evqa.qa.candidate import Passage
 from evqa.qa.imported import draw_split, load_imported, question_and_answer
+from evqa.qa.passages import Passages
 from evqa.qa.shipped import find_quote, load_shipped
+from evqa.records import write_jsonl
 
 DOCUMENT = document("A plug has\nseven pins. It is blue.", "plug.html", split="validation")
-PASSAGE = Passage(chunk=chunk(DOCUMENT.text, DOCUMENT), document=DOCUMENT)
 ROW = {
     "source": "plug.html",
     "category": "connector_types",
@@ -23,10 +24,19 @@ ROW = {
 }
 
 
-def load(tmp_path, *rows, duplicates=(), held_out=()):
+def passages(folder, split="validation"):
+    held = dataclasses.replace(DOCUMENT, split=split)
+    write_jsonl(folder / "documents.jsonl", [held])
+    write_jsonl(folder / "chunks.jsonl", [chunk(held.text, held)])
+    return Passages(folder)
+
+
+def load(tmp_path, *rows, duplicates=(), split="validation"):
     path = tmp_path / "pairs.jsonl"
     path.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows))
-    return load_shipped(path, [PASSAGE], set(duplicates), set(held_out))
+    found = list(load_shipped(path, passages(tmp_path, split), set(duplicates)))
+    assert all(held.document_id == pair.document_id for pair, held in found)
+    return [pair for pair, _ in found]
 
 
 def test_each_wording_is_a_pair_with_its_quote_in_the_chunk(tmp_path):
@@ -64,12 +74,12 @@ def test_a_bad_line_is_named(tmp_path, row, message):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match="no such file"):
-        load_shipped(tmp_path / "gone.jsonl", [PASSAGE], set(), set())
+        list(load_shipped(tmp_path / "gone.jsonl", passages(tmp_path), set()))
 
 
 def test_pairs_about_a_held_out_document_are_refused(tmp_path):
     with pytest.raises(GateError, match=r"pairs\.jsonl:1: plug\.html is held out"):
-        load(tmp_path, ROW, held_out=["plug.html"])
+        load(tmp_path, ROW, split="held_out")
 
 
 def test_pairs_about_a_dropped_duplicate_are_passed_over(tmp_path):
@@ -135,13 +145,13 @@ def test_other_shapes_are_refused_by_line(row, tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text(json.dumps({"question": "Q one?", "answer": "A."}) + "\n" + json.dumps(row))
     with pytest.raises(UserError, match=r"pairs\.jsonl:2: expected messages"):
-        load_imported(DataConfig(kind=DataKind.jsonl, path=str(path)), DocumentsConfig())
+        list(load_imported(DataConfig(kind=DataKind.jsonl, path=str(path)), DocumentsConfig()))
 
 
 def test_a_missing_import_is_named(tmp_path):
     config = DataConfig(kind=DataKind.jsonl, path=str(tmp_path / "gone.jsonl"))
     with pytest.raises(UserError, match=r"data\.path=.*gone\.jsonl: no such file"):
-        load_imported(config, DocumentsConfig())
+        list(load_imported(config, DocumentsConfig()))
 
 
 def test_imported_splits_follow_the_fractions_and_the_normalised_question():

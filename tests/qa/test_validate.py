@@ -123,6 +123,20 @@ def test_other_numbers_make_another_question():
 def test_every_pair_is_judged_once_in_order():
     pairs = [pair(QUESTION, QUOTE, QUOTE), pair(QUESTION, "32 A.", QUOTE), pair("?", "x")]
     held = chunk(QUOTE)
-    found = list(check_pairs(pairs, {held.id: held}))
-    assert [judged for judged, _ in found] == pairs
-    assert [why and why[0] for _, why in found] == [None, "duplicate_question", "placeholder"]
+    found = list(check_pairs([(given, held) for given in pairs]))
+    assert [(judged, chunk) for judged, chunk, _ in found] == [(given, held) for given in pairs]
+    assert [why and why[0] for _, _, why in found] == [None, "duplicate_question", "placeholder"]
+
+
+def test_a_pair_in_another_language_is_refused_and_a_short_one_is_not():
+    german = pair(
+        "Welche Leistung hat die Wallbox in der Garage?",
+        "Die Wallbox in der Garage hat eine Leistung von 11 kW, und sie wird nicht gedrosselt.",
+    )
+    ((_, _, why),) = check_pairs([(german, None)], ["en"])
+    assert why[0] == "language"
+    ((_, _, why),) = check_pairs([(german, None)], [])
+    assert why is None
+    english = pair("How many volts is a 5% voltage drop at 230 V?", "A drop of 5% is 11.5 V.")
+    ((_, _, why),) = check_pairs([(english, None)], ["en"])
+    assert why is None

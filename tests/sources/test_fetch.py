@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from evqa.config.data import SourcesConfig, WebConfig
+from evqa.errors import UserError
 from evqa.sources import fetch
 from evqa.sources.addresses import is_public
 from evqa.sources.collect import collect, list_urls
@@ -33,8 +34,16 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         server.seen.append((self.path, dict(self.headers), time.monotonic()))
+        if self.path == "/robots.txt" and server.robots_location:
+            return self.answer(server.robots_status, b"", Location=server.robots_location)
+        if self.path in server.listings:
+            return self.answer(200, server.listings[self.path], "application/xml")
         if self.path == "/robots.txt":
             return self.answer(server.robots_status, server.robots, "text/plain")
+        return self.passing()
+
+    def passing(self):
+        server = self.server
         if self.path == "/good":
             if self.headers.get("If-None-Match") == '"v1"':
                 return self.answer(304, b"")
@@ -44,7 +53,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(503 if server.tries < 3 else 200, PAGE)
         if self.path == "/limited":
             server.tries += 1
-            return self.answer(429 if server.tries < 2 else 200, PAGE, **{"Retry-After": "0"})
+            return self.answer(
+                429 if server.tries < 2 else 200, PAGE, **{"Retry-After": server.pause}
+            )
         return self.odd()
 
     def odd(self):
@@ -94,6 +105,7 @@ def server(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     found = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     found.seen, found.tries = [], 0
+    found.listings, found.pause, found.robots_location = {}, "0", None
     found.robots, found.robots_status = b"User-agent: *\nDisallow: /secret", 200
     found.url = f"http://127.0.0.1:{found.server_port}"
     thread = threading.Thread(target=found.serve_forever, args=(0.02,), daemon=True)
@@ -271,3 +283,102 @@ def test_robots_rules():
 
 def test_a_cache_that_holds_nothing_gives_nothing(tmp_path):
     assert HttpCache(tmp_path / "none").get("http://a/") is None
+
+
+SITEMAP = """<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
+<url><loc>{base}/good</loc></url><url><loc> /gone </loc></url><url><loc>{base}/good</loc></url>
+</urlset>"""
+INDEX = """<sitemapindex xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">
+<sitemap><loc>{base}/map.xml</loc></sitemap><sitemap><loc>{base}/index.xml</loc></sitemap>
+</sitemapindex>"""
+RSS = "<rss><channel><link>{base}/</link><item><link>{base}/good</link></item></channel></rss>"
+ATOM = """<feed xmlns="http://www.w3.org/2005/Atom"><link href="{base}/"/><entry>
+<link rel="self" href="{base}/self"/><link href="/good"/></entry></feed>"""
+
+
+@pytest.mark.parametrize("text", [SITEMAP, INDEX, RSS, ATOM, "{base}/good\n"])
+def test_listings_lead_to_pages(server, tmp_path, text):
+    server.listings = {
+        "/start.xml": text.format(base=server.url).encode(),
+        "/map.xml": SITEMAP.format(base=server.url).encode(),
+        "/index.xml": INDEX.format(base=server.url).encode(),
+    }
+    config = WebConfig(allow_private_addresses=True, requests_per_s=100.0, max_retries=0)
+    pages, failed = fetch_all([], config, tmp_path, [f"{server.url}/start.xml"])
+    assert [page.source for page in pages] == [f"{server.url}/good"]
+    assert {drop.reason for drop in failed} <= {"http_404"}
+
+
+def test_gzipped_sitemaps_are_unpacked_and_choices_are_obeyed(server, tmp_path):
+    server.listings = {"/map.xml": gzip.compress(SITEMAP.format(base=server.url).encode())}
+    values = {"allow_private_addresses": True, "requests_per_s": 100.0, "max_retries": 0}
+    listing = [f"{server.url}/map.xml"]
+    pages, failed = fetch_all([], WebConfig(url_pattern="go+d", **values), tmp_path, listing)
+    assert (len(pages), failed) == (1, [])
+    _, failed = fetch_all([], WebConfig(url_pattern="gone", **values), tmp_path, listing)
+    assert [drop.reason for drop in failed] == ["http_404"]
+    pages, failed = fetch_all([], WebConfig(max_urls=1, **values), tmp_path, listing)
+    assert (len(pages), failed) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"<html><body>no</body></html>", "not_a_listing"),
+        (b"nothing here", "not_a_listing"),
+        (b"<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><rss>&a;</rss>", None),
+        (gzip.compress(b"x")[:12], "not_a_listing"),
+        (b"\x1f\x8b broken", "damaged"),
+        (gzip.compress(b"0" * 60_000_000), "too_large"),
+    ],
+)
+def test_what_is_no_listing_has_its_reason(server, tmp_path, body, reason):
+    server.listings = {"/map.xml": body}
+    config = WebConfig(allow_private_addresses=True, requests_per_s=100.0, max_retries=0)
+    pages, failed = fetch_all([], config, tmp_path, [f"{server.url}/map.xml"])
+    assert pages == []
+    assert [drop.reason for drop in failed] == ([reason] if reason else [])
+
+
+def test_a_redirected_robots_file_is_obeyed(server, tmp_path):
+    server.robots_status, server.robots_location = 301, "/robots-moved.txt"
+    server.listings = {"/robots-moved.txt": b"User-agent: *\nDisallow: /good"}
+    _, (drop,) = get(server, tmp_path, "/good", max_retries=0)
+    assert drop.reason == "robots"
+
+
+@pytest.mark.parametrize(
+    ("stated", "seconds"),
+    [(None, None), ("", None), ("soon", None), ("7", 7.0), ("999999", 120.0),
+     ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("Wed, 21 Oct 2093 07:28:00 GMT", 120.0)],
+)  # fmt: skip
+def test_retry_after_is_seconds_or_a_date(stated, seconds):
+    assert fetch.retry_after_s(stated) == seconds
+
+
+def test_a_host_that_asks_for_a_pause_gets_it_for_every_page(server, tmp_path):
+    server.pause = "1"
+    started = time.monotonic()
+    pages, failed = get(server, tmp_path, "/limited", "/good", max_retries=1, timeout_s=5.0)
+    assert (len(pages), failed) == (2, [])
+    assert time.monotonic() - started > 0.9
+
+
+def test_an_interrupted_run_fetches_only_what_is_missing(server, tmp_path):
+    get(server, tmp_path, "/good")
+    before = len(server.seen)
+    pages, _ = get(server, tmp_path, "/good", "/pdf")
+    assert len(pages) == 2
+    assert [path for path, _, _ in server.seen[before:]] == ["/robots.txt", "/pdf"]
+
+
+def test_addresses_of_listings_are_checked(tmp_path):
+    with pytest.raises(UserError, match="not a web address"):
+        collect(SourcesConfig(web=WebConfig(sitemaps=["/etc/passwd"])), tmp_path)
+    with pytest.raises(UserError, match="not a web address"):
+        list_urls(SourcesConfig(web=WebConfig(urls=["https://"])))
+
+
+def test_a_pattern_that_is_none_is_named():
+    (problem,) = WebConfig(url_pattern="(").conflicts()
+    assert problem[0] == "url_pattern"

@@ -89,6 +89,11 @@ def test_a_missing_folder_is_named_with_its_key(tmp_path):
         list_folder(str(tmp_path / "file"), "pdf", "sources.pdf.folder")
 
 
+def same(document):
+    """Can be pickled, so that a worker can be told to do it."""
+    return document
+
+
 def raw_files(tmp_path, **contents):
     for name, content in contents.items():
         (tmp_path / f"{name}.md").write_text(content)
@@ -97,7 +102,7 @@ def raw_files(tmp_path, **contents):
 
 def test_every_file_gives_a_document_or_a_drop(tmp_path):
     files = raw_files(tmp_path, a="# A\n\ntext", b="", c="words")
-    found = list(read.read_all(files, SourcesConfig()))
+    found = list(read.read_all(files, SourcesConfig(), same))
     assert [type(result) for result in found] == [Document, Dropped, Document]
     assert (found[1].source, found[1].reason, found[1].stage) == ("b.md", "empty_file", "read")
     assert found[0].id == Document.make_id("a.md", found[0].sha256)
@@ -108,14 +113,14 @@ def test_a_parser_that_raises_anything_costs_only_its_document(tmp_path, monkeyp
         raise KeyError("odd\nbytes")
 
     monkeypatch.setattr(read, "read_text", explode)
-    (found,) = read.read_all(raw_files(tmp_path, a="x"), SourcesConfig())
+    (found,) = read.read_all(raw_files(tmp_path, a="x"), SourcesConfig(), same)
     assert (found.reason, found.detail) == ("damaged", "KeyError: 'odd\\nbytes'")
 
 
 def test_a_parser_that_kills_its_process_costs_only_its_document(tmp_path, monkeypatch):
     from concurrent.futures.process import BrokenProcessPool
 
-    def pooled(files, config, _num_workers):
+    def pooled(files, config, _then, _num_workers):
         for file in files:
             if file.source == "b.md":
                 raise BrokenProcessPool
@@ -123,12 +128,69 @@ def test_a_parser_that_kills_its_process_costs_only_its_document(tmp_path, monke
 
     monkeypatch.setattr(read, "_pooled", pooled)
     files = raw_files(tmp_path, a="x one", b="y two", c="z three")
-    found = list(read.read_all(files, SourcesConfig(num_workers=2)))
+    found = list(read.read_all(files, SourcesConfig(num_workers=2), same))
     assert [getattr(result, "reason", "read") for result in found] == [
         "read",
         "reader_crashed",
         "read",
     ]
+
+
+def test_a_parser_that_takes_for_ever_costs_only_its_document(tmp_path, monkeypatch):
+    def dawdle(_data, _name):
+        while True:
+            pass
+
+    monkeypatch.setattr(read, "read_text", dawdle)
+    files = raw_files(tmp_path, a="x")
+    (found,) = read.read_all(files, SourcesConfig(max_parse_s=0.05), same)
+    assert found.reason == "too_slow"
+    assert "max_parse_s=0.05" in found.detail
+
+
+def test_documents_are_read_as_they_are_taken(tmp_path):
+    """However many files there are, only a few a worker are in flight."""
+    files = raw_files(tmp_path, **{f"f{n}": f"text {n}" for n in range(40)})
+    read_files = read.read_all(files, SourcesConfig(num_workers=1), same)
+    first = next(read_files)
+    for number in range(1, 40):
+        (tmp_path / f"f{number}.md").unlink(missing_ok=True)
+    second = next(read_files)
+    assert isinstance(first, Document)
+    assert isinstance(second, Dropped)  # it was not read ahead
+
+
+def test_the_pool_keeps_the_order_and_bounds_what_is_in_flight(tmp_path, monkeypatch):
+    from concurrent.futures import Future
+
+    from evqa.sources.read import IN_FLIGHT_PER_WORKER
+
+    class Pool:
+        submitted = 0
+
+        def __init__(self, *_args, **_options):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_args):
+            pass
+
+        def submit(self, function, *arguments):
+            Pool.submitted += 1
+            future = Future()
+            future.set_result(function(*arguments))
+            return future
+
+    monkeypatch.setattr(read, "ProcessPoolExecutor", Pool)
+    files = raw_files(tmp_path, **{f"f{n:02}": f"text {n}" for n in range(40)})
+    results = read.read_all(files, SourcesConfig(num_workers=2), same)
+    taken = []
+    for done, result in enumerate(results, start=1):
+        taken.append(result.source)
+        assert Pool.submitted - done < IN_FLIGHT_PER_WORKER * 2
+    assert taken == [file.source for file in files]
 
 
 def test_workers_are_chosen_by_size_unless_told(tmp_path):

@@ -21,13 +21,22 @@ MIN_WORDS = 20
 # A text in a language has well over a tenth of its words among that language's commonest.
 MIN_SHARE = 0.08
 MIN_LEAD = 1.25
+# Technical texts are full of names of no language: fewer common words do when the lead is great.
 MAX_WORDS = 20_000
 
 
-def detect_language(text: str) -> str | None:
-    """Return the two-letter language of a text, or null when it is too short or unclear."""
+def detect_language(
+    text: str, min_words: int = MIN_WORDS, min_lead: float = MIN_LEAD
+) -> str | None:
+    """Return the two-letter language of a text, or null when it is too short or unclear.
+
+    Args:
+        text: Any.
+        min_words: Fewer words tell nothing.
+        min_lead: How many times more of its common words must be there than of the second best.
+    """
     words = re.findall(r"[^\W\d_]+", text.lower())[:MAX_WORDS]
-    if len(words) < MIN_WORDS:
+    if len(words) < min_words:
         return None
     counts = Counter(words)
     shares = {
@@ -35,5 +44,7 @@ def detect_language(text: str) -> str | None:
         for language, common in _SETS.items()
     }
     best, second = sorted(shares, key=lambda language: (-shares[language], language))[:2]
-    is_clear = shares[best] >= MIN_SHARE and shares[best] >= MIN_LEAD * shares[second]
-    return best if is_clear else None
+    lead = shares[best] / max(shares[second], 1e-9)
+    is_clear = shares[best] >= MIN_SHARE and lead >= min_lead
+    is_clear_among_names = shares[best] >= MIN_SHARE / 3 and lead >= 2 * min_lead
+    return best if is_clear or is_clear_among_names else None
