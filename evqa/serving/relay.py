@@ -23,7 +23,7 @@ from evqa.serving.call import CLIENT_CLOSED_REQUEST, FAREWELL_S, Call
 from evqa.serving.clock import StreamClock
 from evqa.serving.events import EventStream
 from evqa.serving.fleet import Fleet
-from evqa.serving.gate import Gate
+from evqa.serving.gate import STOPPING, Gate, busy
 from evqa.serving.intake import (
     ClientGoneError,
     Receive,
@@ -130,6 +130,9 @@ class RelayEndpoint:
         except ClientGoneError:
             call.status, call.error = CLIENT_CLOSED_REQUEST, "client_gone"
             call.hang_up()
+        except asyncio.CancelledError:  # the time for what was in flight is over
+            await _say(call, busy("the server stopped before the answer was over", STOPPING))
+            raise
         except Exception:
             log.exception("request %s failed", call.id)
             await _say(call, ApiError(500, "an error in the server", "server_error"))
