@@ -197,7 +197,7 @@ class RelayEndpoint:
             data = await self._read_answer(upstream, payload, call)
 
         try:
-            async with asyncio.timeout(self._times.total_s):
+            with StreamClock.of_total(self._times.total_s):
                 await deployment.pool.ask(attempt, call.is_answering)
         except TimeoutError:
             raise engine_timed_out(f"(more than {self._times.total_s:g} s)") from None
