@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from evqa.serving.api_error import ApiError
+from evqa.serving.clock import StreamClock
 
 MAX_DISCARDED_BYTES = 64 << 20
 
@@ -36,7 +37,7 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: f
     pieces: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(timeout_s):
+        with StreamClock.of_total(timeout_s):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":

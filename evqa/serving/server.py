@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Iterator
@@ -60,6 +61,8 @@ async def serve_until_stopped(
     A second signal stops at once.
     """
     server = _Server(_uvicorn_config(proxy, config))
+    gc.collect()
+    gc.freeze()  # what is here now stays: the collector need not look at it again
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from yarl import URL
 
 from evqa.serving.api_error import ApiError
 
@@ -50,12 +51,14 @@ class Upstream:
     Attributes:
         url: Its address without a slash at the end.
         headers: Sent with every request.
+        paths: Addresses of its paths, parsed.
         outstanding: Requests it has not answered yet.
         healthy: It answered the last time it was asked.
     """
 
     url: str
     headers: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, URL] = field(default_factory=dict)
     outstanding: int = 0
     healthy: bool = False
 
@@ -195,8 +198,11 @@ async def post(
         ApiError: the status is not 200.
     """
     try:
+        url = upstream.paths.get(path)
+        if url is None:
+            url = upstream.paths[path] = URL(f"{upstream.url}{path}")
         response = await session.post(
-            f"{upstream.url}{path}",
+            url,
             data=payload,
             headers={**upstream.headers, **headers},
             allow_redirects=False,
