@@ -29,7 +29,7 @@ from evqa.registry import Registry
 ONCE = ("prepare", "train", "evaluate", "release")
 WORDS = [
     "experiment=smoke", "logger=none", "performance=none", "require_ship=false",
-    "callbacks.checkpoint_every_n_steps=2",
+    "export.served=never", "callbacks.checkpoint_every_n_steps=2",
 ]  # fmt: skip
 
 

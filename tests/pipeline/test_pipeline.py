@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = ["prepare", "plan", "train", "evaluate", "gate", "release"]
 SMOKE = [
     "experiment=smoke", "logger=none", "performance=none", "retention=none",
-    "metrics.reference_perplexity=false", "trainer.max_steps=6", "callbacks.checkpoint_every_n_steps=2",
+    "metrics.reference_perplexity=false", "export.served=never", "trainer.max_steps=6", "callbacks.checkpoint_every_n_steps=2",
 ]  # fmt: skip
 
 
