@@ -180,7 +180,7 @@ class QAConfig:
         True, "ask whether statements hold, too: 'Is …?', 'Can …?' (offline generator)"
     )
     overlap_cosine: float = number(
-        0.62, gt=0, le=1, doc="TF-IDF cosine at and above which a question is the benchmark's"
+        0.5, gt=0, le=1, doc="TF-IDF cosine at and above which a question is the benchmark's"
     )
     category_quota: dict[str, int] = setting(
         {}, "most generated pairs of a category (category: pairs); others have no limit"
