@@ -32,7 +32,7 @@ _DATED_LEAD = re.compile(
 )
 _CONNECTIVE = re.compile(
     r"^(?:so|but|and|yet|also|thus|therefore|however|moreover|in practice|in short|as a rule|"
-    r"as a result|in other words|that is why|of course|for example|on average|in addition|"
+    r"as a result|in other words|that is why|of course|for example|on average|in addition(?! to)|"
     r"additionally|furthermore|for instance|specifically|similarly|finally|overall|collectively|"
     r"in general|generally|in particular|notably|importantly|in contrast|by contrast|in turn|"
     r"as such|for this reason|however|therefore|currently|recently|today|typically|"
@@ -51,15 +51,21 @@ _PHRASAL = re.compile(
 _NO_OBJECT = frozenset({"", "been", "had", "to", "until", "never", "not", "yet"})
 _HAVE = {"has": "does", "have": "do", "had": "did"}
 LOOK_AHEAD_WORDS = 9
+_DETERMINERS_TEXT = """
+a an the its their his her this these all some many several more most one two three four five six
+no any each every about around only almost nearly up down at least over under between
+"""
+_DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
 _AFTER_PAST_TEXT = """
 a an the its their his her this these all some many several more most one two three four five six
 in at on by for to from with into over under between about around only almost nearly up down out
 as that than off each every no any since until after before because when while
 """
 _AFTER_PAST = frozenset(_AFTER_PAST_TEXT.split())
-_PREPOSITIONS = frozenset(
-    ["in", "at", "by", "for", "with", "from", "into", "under", "over", "through", "as", "on"]
-)
+_PREPOSITIONS_TEXT = """
+in at by for with from into under over through as on to
+"""
+_PREPOSITIONS = frozenset(_PREPOSITIONS_TEXT.split())
 _INTRANSITIVE_TEXT = """
 come go grow rise fall increase decrease decline drop begin start end lead result depend live
 stand run apply arrive happen occur remain stay improve expand shrink
@@ -252,7 +258,7 @@ def _is_finite(words: list[str], position: int) -> bool:
 
 
 def _begins_object(word: str) -> bool:
-    return word in _AFTER_PAST or word[:1].isdigit() or word[:1] in "€$£"
+    return word in _DETERMINERS or word[:1].isdigit() or word[:1] in "€$£"
 
 
 def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause | None:
@@ -276,10 +282,12 @@ def _verb_forms(words: list[str], subject: str) -> tuple[str, str, str] | None:
         modal = "must" if verb == "shall" else verb
         return (modal, words[1].lower(), " ".join(words[2:])) if len(words) > 1 else None
     first = rest.split()[0].lower() if rest else ""
-    if base != "have" or not (first in PAST or first in _NO_OBJECT):
+    is_perfect = first in PAST or first in _NO_OBJECT or first.endswith(("ed", "ly"))
+    if base != "have" or not is_perfect:
         return auxiliary, base, rest
     # "has applied since": has asks, as a form of be does.
-    return (verb, "", rest) if verb != "had" and (first in PAST or first == "been") else None
+    is_askable = first in PAST or first == "been" or first.endswith("ed")
+    return (verb, "", rest) if verb != "had" and is_askable else None
 
 
 def _with_particle(verb: str, rest: str) -> tuple[str, str]:

@@ -55,10 +55,15 @@ _IRREGULAR_PAST = {
     "meant": "mean", "met": "meet", "paid": "pay", "ran": "run", "rose": "rise", "said": "say",
     "sold": "sell", "sent": "send", "set": "set", "spent": "spend", "stood": "stand",
     "took": "take", "told": "tell", "wrote": "write", "chose": "choose", "became": "become",
-    "built": "build", "bought": "buy", "drew": "draw", "put": "put", "saw": "see",
+    "built": "build", "found": "find", "brought": "bring", "sought": "seek",
+    "bought": "buy", "drew": "draw", "put": "put", "saw": "see",
 }  # fmt: skip
 _MORE = (
     "notify",
+    "find",
+    "bring",
+    "seek",
+    "tend",
     "adapt",
     "decrease",
     "double",
@@ -99,7 +104,7 @@ POINTING = re.compile(
     re.IGNORECASE,
 )
 _BAD_START = re.compile(
-    r"^(?:it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|"
+    r"^(?:let['’]s|let|please|it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|"
     r"when|where|why|how|if|"
     r"because|although|though|while|since|as|after|before|until|unless|once|whether|and|or|but|so|"
     r"not|only|even|just|yes|no|nor|both|others?|some|many|few|most of them|one|two|three|four|"
@@ -117,6 +122,10 @@ typical ordinary
 """
 _DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
 MAX_SUBJECT_WORDS = 14
+_ENTRY = re.compile(
+    r" (?:An|The|This|When|If|Each|Your|More) |(?<!\d) A (?=[a-z]{3,})| whether |^\d+ [A-Z]|"
+    r"^(?:[Hh]aving|[Ii]ncluding|[Gg]iven)\b|\b(?i:(\w{4,}) \1)\b"
+)
 _LIST_OF_NAMES = re.compile(
     r"(?:[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}, )+"
     r"(?:and )?[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}(?: and [A-Z][\w&.-]*(?: [A-Z][\w&.-]*)*)?"
@@ -172,7 +181,7 @@ def is_subject(text: str) -> bool:
     # "Use case", "Have targets": an order, or half of one.
     is_order = words[0].lower() in BASES and len(words) <= 3 and words[0][-1] != "s"
     # The term of a glossary, and the sentence that explains it.
-    is_entry = re.search(r" (?:An|The|This|When|If|Each|Your) ", text)
+    is_entry = _ENTRY.search(text)
     if is_order or is_entry:
         return False
     # "The box", "The standard": which one was said before, and a question cannot know.

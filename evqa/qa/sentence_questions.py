@@ -20,10 +20,14 @@ from evqa.qa.grammar import (
 )
 from evqa.qa.numeric_questions import amount_of, numeric_questions, question, tail
 from evqa.qa.quantities import mentions
-from evqa.qa.situation_questions import confirmation, leading_condition, situations
+from evqa.qa.situation_questions import CHANGES, confirmation, leading_condition, situations
 from evqa.segmentation import LineKind, lines, num_words, sentence_spans
 
-MAX_PAIRS_PER_SENTENCE = 2
+MAX_PAIRS_PER_SENTENCE, MIN_OBJECT_WORDS = 2, 2
+_DANGLING_TEXT = """
+a an the and or its starting ranging including following depending according
+"""
+_DANGLING = frozenset(_DANGLING_TEXT.split())
 MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 60
 # Verbs whose object is no good answer to "What does S …?": they have none, or it says nothing.
 _NOT_ASKED_FOR_TEXT = """
@@ -88,6 +92,8 @@ _DEBRIS = re.compile(
     r"\b(?:Figure|Table|Box) \d|\bIEA\. |\bpp?\. \d|(?<![’'.\w-])[b-hj-z] [a-z]{3,}|"
     r"[a-z] -[a-z]|\w- (?!and|or|to)\w|\.\.\.|https?:|[{}<>=|]|\bCC BY\b"
 )
+# A heading that ran into the sentence: "surge ahead Electrification of road transport".
+_RUN_ON = re.compile(r"(?<=[a-z] )[A-Z][a-z]{2,}(?:tion|ing|ment|tions|ies|ers)(?= [a-z])")
 _PLACE_OR_TIME = frozenset({"in", "at", "on"})
 _A_THING = (
     r"(?:an?|the) (?!real|subject|very|question|matter|same|way|good|bad|first|only)[A-Za-z]"
@@ -118,6 +124,8 @@ def _of_sentence(text: str, start: int, end: int, vocabulary: Vocabulary) -> Ite
     if not MIN_SENTENCE_WORDS <= num_words(sentence) <= MAX_SENTENCE_WORDS:
         return
     if not sentence.endswith((".", "!")) or _DEBRIS.search(sentence):
+        return
+    if any(word[0].lower() in vocabulary.lower for word in _RUN_ON.finditer(sentence)):
         return
     if not sentence[0].isupper() and not sentence[0].isdigit():
         return
@@ -185,10 +193,15 @@ def answer_of(sentence: str, clause: Clause | None, asked: Asked) -> str:
 def is_good(text: str) -> bool:
     """Tell whether a question reads as one that stands alone."""
     words = text.rstrip("?").split()
-    if not 4 <= len(words) <= 26 or not is_self_contained(text):
+    is_vague = words[1:2] in (["can"], ["must"], ["may"]) and words[2:3] == ["you"]
+    if not 4 + 2 * is_vague <= len(words) <= 26:
+        return False
+    if not is_self_contained(text.removeprefix("Is it true that ")):
+        return False
+    if re.search(r"\b(?:after|before|like|with|for|of|than|by) that\?$", text):
         return False
     has_odd_signs = re.search(r"[\"“”():;|]|, \w+\?$|\s-\s", text)
-    return not has_odd_signs and words[-1].lower() not in ("a", "an", "the", "and", "or", "its")
+    return not has_odd_signs and words[-1].lower() not in _DANGLING
 
 
 def ask(clause: Clause) -> Iterator[Asked]:
@@ -223,7 +236,7 @@ def _definition(clause: Clause) -> Iterator[Asked]:
     ):
         text = question(f"What {clause.auxiliary} {clause.subject}", "", clause)
         yield Asked(text, "definition")
-        if not clause.lead and clause.auxiliary == "is":
+        if not clause.lead and clause.auxiliary == "is" and clause.rest.startswith(("a ", "an ")):
             yield Asked(f"How is {clause.subject} defined?", "defined")
 
 
@@ -278,5 +291,11 @@ def _object(clause: Clause) -> Iterator[Asked]:
             yield Asked(question(f"{start} {phrase}", "", clause), "object", "medium")
             return
     is_object = _OBJECT.match(clause.rest)
-    if clause.verb in _ASKED_FOR and is_object and num_words(tail(clause.rest)) >= 2:
+    is_change = clause.verb in CHANGES and not re.match(r"(?:the|an?|its|their) ", clause.rest)
+    if (
+        clause.verb in _ASKED_FOR
+        and is_object
+        and not is_change
+        and num_words(tail(clause.rest)) >= 2
+    ):
         yield Asked(question(f"{start} {clause.verb}", "", clause), "object", "medium")

@@ -25,14 +25,14 @@ _DUTY = re.compile(
     r"(?P<negated>not )?(?P<verb>[a-z]+)\b",
     re.IGNORECASE,
 )
-_TRAILING = re.compile(r",? (?P<lead>when|once|as soon as|after|if|whenever|provided that) (?=\w)")
+_TRAILING = re.compile(r",? (?P<lead>when|as soon as|if|whenever|provided that) (?=\w)")
 _REASON = re.compile(
     r",? (?:because|since|due to|owing to|in order to|so that|as a result of|thanks to) "
     r"(?=(?:the|a|an|its|their|this)?\s?[a-z])"
 )
 _BY = re.compile(r"(?:more than |only )?by (?=(?:about |around |almost |over |more than |nearly |"
                  r"roughly |approximately |up to |at least )?[€$£]?\d)")  # fmt: skip
-_CHANGES = frozenset(
+CHANGES = frozenset(
     [
         "increase",
         "grow",
@@ -55,7 +55,8 @@ _SHARE = re.compile(
     r"(?P<share>\d[\d.,]* ?(?:%|percent|per cent)) of (?P<whole>(?:the |all |new |global )?"
     r"[\w-]+(?: [\w-]+){0,3}?)(?P<after>(?: (?:in|by|at|during|worldwide)\b.*)?)$"
 )
-MIN_CONFIRMED_WORDS, MAX_CONFIRMED_WORDS = 2, 22
+MIN_CONFIRMED_WORDS, MAX_CONFIRMED_WORDS, MIN_REST_WORDS = 6, 22, 2
+_HALF = re.compile(r" (?:and|or|but) |,(?! (?:which|while|so|because|but|with|as|where))")
 _LOOSE_ENDS_TEXT = """
 a an the of to in on at for with by from as is are be both either
 """
@@ -148,7 +149,7 @@ def _is_date(rest: str, match: re.Match[str]) -> bool:
 
 def _change(clause: Clause) -> Iterator[Asked]:
     """Ask "By how much did sales grow in 2022?" and "What did sales reach in 2022?"."""
-    if clause.verb in _CHANGES and (match := _BY.match(clause.rest)):
+    if clause.verb in CHANGES and (match := _BY.match(clause.rest)):
         found = mentions(clause.rest[match.end() :])
         after = clause.rest[match.end() + found[0].end :] if found else ""
         start = f"By how much {clause.auxiliary} {clause.subject} {clause.verb}"
@@ -182,17 +183,27 @@ def _when(clause: Clause) -> Iterator[Asked]:
 
 
 def confirmation(clause: Clause) -> Iterator[Asked]:
-    """Ask whether it is so: "Can a charger …?", "Is the plug …?"; the answer says yes.
+    """Ask whether it is so: "Can a charger …?", "Is it true that …?"; the answer says yes.
 
-    A question word could not be found for such a clause; what follows a boundary is left out.
+    What follows a boundary is left out, unless it would leave half a phrase.
     """
+    if clause.auxiliary in ("has", "have", "had"):
+        return
     rest = tail(clause.rest)
-    if re.match(r" (?:and|or|but) ", clause.rest[len(rest) :]):
+    cut = clause.rest[len(rest) :]
+    num_words = len(f"{clause.subject} {clause.verb} {rest}".split())
+    is_whole = not re.match(
+        r" (?:and|or|but) |,(?! (?:which|while|so|because|but|with|as|where))", cut
+    )
+    if not is_whole or not MIN_CONFIRMED_WORDS <= num_words <= MAX_CONFIRMED_WORDS:
         return
-    if not MIN_CONFIRMED_WORDS <= len(rest.split()) <= MAX_CONFIRMED_WORDS:
-        return
-    if rest.split()[-1].lower() in _LOOSE_ENDS or mentions(rest):
+    if len(rest.split()) < MIN_REST_WORDS or rest.split()[-1].lower() in _LOOSE_ENDS:
         return
     auxiliary = "must" if clause.auxiliary == "shall" else clause.auxiliary
     verb = f" {clause.verb}" if clause.verb else ""
-    yield Asked(question(f"{auxiliary} {clause.subject}{verb} {rest}", "", clause), "yes")
+    if not mentions(rest):
+        yield Asked(question(f"{auxiliary} {clause.subject}{verb} {rest}", "", clause), "yes")
+    start = clause.text.lower().find(clause.subject.lower())
+    said = clause.text[start + len(clause.subject) :].removesuffix(cut).strip()
+    if start >= 0 and not re.search(r"[,;:(]", said):
+        yield Asked(question(f"Is it true that {clause.subject} {said}", "", clause), "yes")

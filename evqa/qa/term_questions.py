@@ -37,6 +37,7 @@ def _abbreviations(text: str, start: int, end: int) -> Iterator[Candidate]:
         for question in (
             f"What does {short} stand for?",
             f"What is {short} short for?",
+            f"What is the long form of {short}?",
         ):
             yield Candidate(
                 question=question,
@@ -66,6 +67,8 @@ def long_form(before: str, short: str) -> str | None:
             letters.pop()
         elif word.lower() not in _SMALL_WORDS:
             return None
+    if taken and taken[0].lower() in _SMALL_WORDS:
+        return None
     found = " ".join(taken)
     is_plain = re.fullmatch(r"[A-Za-z][\w/’'& -]+", found) and before.endswith(f"{found} ")
     return found if not letters and is_plain and len(taken) > 1 else None

@@ -82,9 +82,14 @@ def _empty(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
         return "empty", "question or answer is blank"
     for name in ("question", "answer"):
         text = getattr(pair, name)
-        if _PLACEHOLDER.search(text) and not (name == "answer" and normalised(text) == "no"):
+        if is_placeholder(text) and not (name == "answer" and normalised(text) == "no"):
             return "placeholder", f"{name}: {text[:80]}"
     return None
+
+
+def is_placeholder(text: str) -> bool:
+    """Tell whether a text stands for one that was never written: TODO, N/A, [answer]."""
+    return bool(_PLACEHOLDER.search(text))
 
 
 def _question_form(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
