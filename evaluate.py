@@ -1,6 +1,7 @@
-"""Compare a run's adapter with its base on the benchmark and write a report.
+"""Compare a run's adapter with its base, or any systems, on the benchmark; write a report.
 
-usage: python evaluate.py [run=latest] [key=value ...]     (--help lists everything)
+usage: python evaluate.py [run=latest] [systems=[base,tuned,…]] [key=value ...]
+(--help lists everything)
 """
 
 from pathlib import Path
@@ -9,18 +10,11 @@ from evqa.config import EvaluateConfig, run_job
 
 
 def evaluate(config: EvaluateConfig, folder: Path) -> None:
-    """Score a run into ``folder``; a NO_SHIP verdict is exit code 4."""
-    from evqa.evaluation.benchmark import load_benchmark
-    from evqa.runs import find_run
-
-    questions = load_benchmark(config.benchmark)
-    run = find_run(Path(config.paths.outputs_dir), config.run)
-
+    """Compare the systems into ``folder``; a verdict other than SHIP is exit code 4."""
     from evqa import scoring
 
-    comparison = scoring.score_run(config, scoring.open_scored_run(run), questions)
-    scoring.write_report(config, run, comparison, folder)
-    scoring.say_verdict(config, comparison, folder)
+    evaluation = scoring.evaluate_systems(config, folder)
+    scoring.say_verdict(config, evaluation, folder)
 
 
 if __name__ == "__main__":

@@ -77,14 +77,34 @@ def prepare_dataset(config: PrepareConfig) -> PreparedDataset:
     _check_before_fetching(config)
     inputs = gather(config)
     identity = identify(config, inputs)
-    dataset_id = f"{config.data.name}-{sha256_json(identity)[:ID_HEX_DIGITS]}"
-    folder = Path(config.paths.prepared_dir) / dataset_id
+    folder = _folder(config, identity)
     if not (folder / "manifest.json").is_file():
         with folder_lock(folder.parent):
             if not (folder / "manifest.json").is_file():
                 _make(config, inputs, identity, folder)
+    return _read(folder)
+
+
+def find_dataset(config: PrepareConfig) -> PreparedDataset | None:
+    """Return the dataset that the config asks for if it is there already.
+
+    Raises:
+        UserError: for missing folders, files or documents.
+        OutsideError: when the hub fails.
+    """
+    _check_before_fetching(config)
+    folder = _folder(config, identify(config, gather(config)))
+    return _read(folder) if (folder / "manifest.json").is_file() else None
+
+
+def _folder(config: PrepareConfig, identity: dict[str, Any]) -> Path:
+    dataset_id = f"{config.data.name}-{sha256_json(identity)[:ID_HEX_DIGITS]}"
+    return Path(config.paths.prepared_dir) / dataset_id
+
+
+def _read(folder: Path) -> PreparedDataset:
     return PreparedDataset(
-        id=dataset_id, folder=folder, manifest=read_json(folder / "manifest.json")
+        id=folder.name, folder=folder, manifest=read_json(folder / "manifest.json")
     )
 
 

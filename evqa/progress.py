@@ -1,10 +1,26 @@
-"""Progress on stderr: a bar on a terminal, a line every ten per cent elsewhere."""
+"""Progress on stderr: a bar on a terminal, a line every ten per cent elsewhere.
+
+A job that shows the progress of several stages listens instead (see `listening`).
+"""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
+
+Listener = Callable[[str, int, int | None, str], None]  # title, done, total, note
+_listeners: list[Listener] = []
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Tell a listener of all progress while the block runs; nothing is shown here meanwhile."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 class Bar:
@@ -22,7 +38,7 @@ class Bar:
             desc=title,
             file=sys.stderr,
             dynamic_ncols=True,
-            disable=not sys.stderr.isatty(),
+            disable=bool(_listeners) or not sys.stderr.isatty(),
         )
         self._done = 0
         self._total = total
@@ -38,7 +54,9 @@ class Bar:
         """Move on by ``count`` steps."""
         self._done += count
         self._bar.update(count)
-        if self._bar.disable and self._total:
+        for listener in _listeners:
+            listener(self._title, self._done, self._total, note)
+        if self._bar.disable and self._total and not _listeners:
             tenth = 10 * self._done // self._total
             if tenth > self._said:
                 self._said = tenth

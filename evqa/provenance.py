@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evqa.files import read_json, sha256_file, write_json
+from evqa.files import read_json, sha256_file, sha256_json, write_json
 
 PACKAGES = (
     "torch", "transformers", "tokenizers", "peft", "bitsandbytes", "lightning", "datasets",
@@ -66,6 +66,20 @@ def weights_sha256(folder: Path) -> str:
     for file in sorted(p for p in folder.iterdir() if p.suffix in WEIGHT_SUFFIXES):
         digest.update(f"{file.name}\0{sha256_file(file)}\n".encode())
     return digest.hexdigest()
+
+
+def code_sha256(*names: str) -> str:
+    """Return one SHA-256 over parts of this package: folders with all their code, or files.
+
+    Args:
+        names: Such as ``training`` or ``records.py``.
+    """
+    package = Path(__file__).parent
+    files: list[Path] = []
+    for name in names:
+        place = package / name
+        files += [place] if place.is_file() else sorted(place.rglob("*.py"))
+    return sha256_json([[f.relative_to(package).as_posix(), sha256_file(f)] for f in files])
 
 
 def now() -> str:

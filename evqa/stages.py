@@ -22,7 +22,8 @@ from evqa.provenance import git_commit, update_manifest, weights_sha256
 from evqa.records import Document, QAPair, Question, Split, read_jsonl
 
 if TYPE_CHECKING:
-    from evqa.evaluation.quick import Comparison
+    from evqa.evaluation.comparison import Comparison
+    from evqa.models.base import LoadedBase
     from evqa.prepare import PreparedDataset
     from evqa.tracking import Tracker
     from evqa.training.fit import FitResult
@@ -38,10 +39,17 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A loaded base with a trainable adapter."""
+    """A loaded base with a trainable adapter.
+
+    Attributes:
+        model: A peft model.
+        tokenizer: With the training system prompt in its template.
+        start: Where the adapter starts from, by layer, with lora.init=pissa or loftq.
+    """
 
     model: Any
     tokenizer: Any
+    start: Any = None
 
 
 def run_training(config: TrainConfig, folder: Path) -> "tuple[FitResult, Comparison]":
@@ -53,6 +61,7 @@ def run_training(config: TrainConfig, folder: Path) -> "tuple[FitResult, Compari
     from evqa.evaluation.benchmark import load_benchmark
     from evqa.tracking import require
     from evqa.training.run import open_run
+    from evqa.training.strategy import followers
 
     require(config.logger.kind)
     questions = load_benchmark(config.benchmark)
@@ -61,12 +70,23 @@ def run_training(config: TrainConfig, folder: Path) -> "tuple[FitResult, Compari
         model = base(config, prepared)
         plan(config, model, folder)
         with tracked(config, folder) as tracker:
-            session = load_session(config, model)
-            result = fit(config, session, prepared, folder, tracker)
+            with followers(config.trainer, folder):
+                session = load_session(config, model)
+                result = fit(config, session, prepared, folder, tracker)
+            session = trained_session(config, model, session, folder)
             comparison = compare(config, session, questions, folder, tracker)
         finish(config, folder, model, prepared, result)
         say_what_next(config, folder, comparison)
     return result, comparison
+
+
+def follow_training(config: TrainConfig, folder: Path) -> None:
+    """Take part in a training that another process leads, as one of its further devices."""
+    from evqa.tracking import Tracker
+
+    prepared = dataset(config)
+    session = load_session(config, base(config, prepared))
+    fit(config, session, prepared, folder, Tracker(None))
 
 
 def cache_dir(config: TrainConfig) -> Path:
@@ -126,14 +146,47 @@ def tracked(config: TrainConfig, folder: Path) -> Iterator["Tracker"]:
 
 def load_session(config: TrainConfig, model: Base) -> Session:
     """Load the base in its quantised form and draw a fresh adapter."""
-    from evqa.models.base import load
+    from evqa.models.initialise import initialise
     from evqa.models.load import attach_adapter
-    from evqa.training.run import prepare_process
+    from evqa.training.run import cap_gpu_memory, prepare_process
 
     prepare_process(config.seed, config.trainer.num_threads)
-    loaded = load(model.folder, config.model, config.quantization, config.trainer.accelerator)
+    cap_gpu_memory(config.memory, config.trainer.accelerator)
+    loaded = load_model(config, model)
     prepare_process(config.seed, config.trainer.num_threads)
-    return Session(attach_adapter(loaded.model, config.lora), loaded.tokenizer)
+    adapted = attach_adapter(loaded.model, config.lora)
+    return Session(adapted, loaded.tokenizer, initialise(adapted, config.lora, model.folder))
+
+
+def load_model(config: TrainConfig, model: Base) -> "LoadedBase":
+    """Load the base as the config stores it, from the cache of quantised bases where it is."""
+    from evqa.models.base import load
+    from evqa.models.cache import QuantizedCache
+
+    is_sharded = config.trainer.strategy == "fsdp"
+    cache = QuantizedCache(cache_dir(config), model.sha256, is_sharded)
+    return load(
+        model.folder,
+        config.model,
+        config.quantization,
+        config.trainer.accelerator,
+        config.memory,
+        cache,
+    )
+
+
+def trained_session(config: TrainConfig, model: Base, session: Session, folder: Path) -> Session:
+    """Return base and adapter for the comparison.
+
+    With lora.init=pissa or loftq the trained pair belongs together; what was saved is a LoRA for
+    the original base, and that is compared.
+    """
+    from evqa.models.load import load_adapter
+
+    if not session.start:
+        return session
+    loaded = load_model(config, model)
+    return Session(load_adapter(loaded.model, folder / "adapter"), loaded.tokenizer)
 
 
 def fit(
@@ -146,13 +199,23 @@ def fit(
     """Tokenise the pairs and train the adapter."""
     from evqa.data.dataset import build_samples
     from evqa.training.fit import fit as train
+    from evqa.training.strategy import is_follower
 
     ledger = Ledger()
     pairs = read_jsonl(prepared.folder / "pairs.jsonl", QAPair)
     samples = build_samples(pairs, session.tokenizer, config.model.max_length_tokens, ledger)
     ledger.check()
-    write_json(folder / "ledger.json", ledger.to_dict())
-    return train(config, session.model, session.tokenizer, samples, folder, tracker)
+    if not is_follower():
+        ledger.write(folder)
+    return train(
+        config,
+        session.model,
+        session.tokenizer,
+        samples,
+        folder,
+        tracker,
+        start=session.start,
+    )
 
 
 def compare(
@@ -163,8 +226,9 @@ def compare(
     tracker: "Tracker",
 ) -> "Comparison":
     """Ask base and tuned model the benchmark, write ``metrics.json``, print the table."""
+    from evqa.evaluation.comparison import samples as pick
     from evqa.evaluation.quick import compare_adapter
-    from evqa.evaluation.quick import samples as pick
+    from evqa.evaluation.verdict import decide
 
     comparison = compare_adapter(
         session.model,
@@ -176,7 +240,9 @@ def compare(
         config.seed,
     )
     shown = pick(comparison, config.callbacks.num_sample_answers)
-    write_json(folder / "metrics.json", {**comparison.to_json(), "samples": shown})
+    verdict = decide(comparison).word
+    figures = {"verdict": verdict, **comparison.to_json(), "samples": shown}
+    write_json(folder / "metrics.json", figures)
     track_comparison(comparison, shown, tracker)
     return comparison
 
@@ -229,14 +295,16 @@ def finish(
             "num_steps": result.num_steps,
             "seconds": round(result.seconds, 2),
             "validation_loss": result.validation_loss,
+            "tokens_per_s": round(result.tokens_per_s, 2),
             "peak_memory_gib": round(result.peak_memory_gib, 4),
+            "micro_batch_size": result.micro_batch_size,
         },
     )
 
 
 def say_what_next(config: TrainConfig, folder: Path, comparison: "Comparison") -> None:
     """Print the table, the sample answers, where everything is, and what to try."""
-    from evqa.evaluation.quick import samples as pick
+    from evqa.evaluation.comparison import samples as pick
     from evqa.evaluation.table import print_comparison
 
     print_comparison(comparison, pick(comparison, config.callbacks.num_sample_answers))

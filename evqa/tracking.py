@@ -37,6 +37,9 @@ class Backend(Protocol):
     def text(self, name: str, text: str, step: int) -> None:
         """Record a text."""
 
+    def image(self, name: str, png: bytes, caption: str) -> None:
+        """Record a picture."""
+
     def close(self) -> None:
         """Write everything out."""
 
@@ -81,6 +84,15 @@ class AimBackend:
 
         self._run.track(Text(text), name=name, step=step)
 
+    def image(self, name: str, png: bytes, caption: str) -> None:
+        """Track an Aim Image."""
+        from io import BytesIO
+
+        from aim import Image
+        from PIL import Image as Pillow
+
+        self._run.track(Image(Pillow.open(BytesIO(png)), caption=caption), name=name, step=0)
+
     def close(self) -> None:
         """Close the run; touching it afterwards would reopen it."""
         self._run.close()
@@ -110,6 +122,17 @@ class LightningBackend:
         """Record a text where the logger can."""
         if hasattr(self._logger.experiment, "add_text"):
             self._logger.experiment.add_text(name, text, step)
+
+    def image(self, name: str, png: bytes, caption: str) -> None:
+        """Record a picture where the logger can."""
+        import io
+
+        import numpy as np
+        from PIL import Image as Pillow
+
+        if hasattr(self._logger.experiment, "add_image"):
+            pixels = np.asarray(Pillow.open(io.BytesIO(png)).convert("RGB"))
+            self._logger.experiment.add_image(f"{name}: {caption}", pixels, dataformats="HWC")
 
     def close(self) -> None:
         """Write everything out."""
@@ -218,6 +241,11 @@ class Tracker:
         """Record a text."""
         if backend := self._backend:
             self._try(lambda: backend.text(name, text, step))
+
+    def image(self, name: str, png: bytes, caption: str = "") -> None:
+        """Record a picture (PNG)."""
+        if backend := self._backend:
+            self._try(lambda: backend.image(name, png, caption))
 
     def close(self) -> None:
         """Write everything out; the tracker is silent afterwards."""

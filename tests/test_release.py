@@ -5,45 +5,20 @@ import sys
 
 import pytest
 import torch
+from finished_run import build_finished_run
 from safetensors.torch import load_file, save_file
-from tiny_llama import build_tiny_adapter, build_tiny_llama
 from transformers import AutoModelForCausalLM
 
-from evqa.config import load_config, to_dict
+from evqa.config import load_config
 from evqa.errors import GateError, UserError
 from evqa.export.questions import parity_questions
-from evqa.files import point_link
-from evqa.provenance import weights_sha256
 from evqa.registry import Aliases, Registry
 from evqa.release import release
 
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory):
-    """A run folder as training leaves it, and the outputs folder around it."""
-    root = tmp_path_factory.mktemp("release")
-    base = build_tiny_llama(root / "base")
-    run = root / "outputs" / "runs" / "2026-01-01_run"
-    build_tiny_adapter(base, run / "adapter")
-    dataset = root / "prepared"
-    dataset.mkdir()
-    pairs = [json.dumps({"question": f"What is {n}?"}) for n in range(20)]
-    (dataset / "pairs.jsonl").write_text("\n".join(pairs))
-    manifest = {
-        "job": "train",
-        "finished": True,
-        "git_commit": "abc",
-        "seed": 42,
-        "command": "python train.py",
-        "versions": {"torch": torch.__version__},
-        "config": to_dict(load_config("train", ["model=smollm2_135m", f"model.path={base}"])),
-        "dataset": {"id": "d", "folder": str(dataset), "sha256": "0" * 64},
-        "base": {"path": str(base), "revision": None, "sha256": weights_sha256(base)},
-    }
-    (run / "manifest.json").write_text(json.dumps(manifest))
-    (run / "metrics.json").write_text(json.dumps({"systems": {"tuned": {"bleu": {"value": 1}}}}))
-    point_link(run.parent / "latest", run)
-    return run
+    return build_finished_run(tmp_path_factory.mktemp("release"))
 
 
 @pytest.fixture
@@ -55,7 +30,10 @@ def outputs(finished_run, tmp_path):
 
 
 def configured(outputs, *overrides):
-    return load_config("release", [f"paths.outputs_dir={outputs}", "export=fp32", *overrides])
+    return load_config(
+        "release",
+        [f"paths.outputs_dir={outputs}", "export=fp32", "export.served=never", *overrides],
+    )
 
 
 def run_folder(outputs):

@@ -34,6 +34,9 @@ class Recorder:
     def text(self, name, text, step):
         self._call("text", name, text, step)
 
+    def image(self, name, png, caption):
+        self._call("image", name, png, caption)
+
     def close(self):
         self._call("close")
 

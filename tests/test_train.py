@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RUN_FILES = {
-    ".hydra", "adapter", "checkpoints", "ledger.json", "manifest.json", "metrics.json",
+    ".hydra", "adapter", "checkpoints", "dropped.jsonl", "ledger.json", "manifest.json", "metrics.json",
     "plan.json", "steps.jsonl", "train.log",
 }  # fmt: skip
 
@@ -177,7 +177,7 @@ def wait_for_step(runs, process):
 
 def test_evaluate_scores_the_latest_run(place):
     done = run(place, "benchmark.max_questions=6", "logger=none", script="evaluate.py")
-    assert done.returncode == 0, done.stderr
+    check_one_line(done, 4, "NOT_ENOUGH_DATA: 6 questions; a verdict needs 30 or more")
     assert "NOT_ENOUGH_DATA" in done.stdout
     (folder,) = (place / "out" / "evaluations").iterdir()
     names = {p.name for p in folder.iterdir()}
@@ -192,6 +192,62 @@ def test_ask_answers_without_a_server(place):
         cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_two_processes_train_as_one_does(place):
+    """trainer=ddp on the CPU: one run folder, the same steps, the adapter of both is one."""
+    words = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.micro_batch_size=4", "logger=none"]
+    alone = steps_of(latest(place))
+    before = set((place / "out" / "runs").iterdir())
+    done = run(place, *words)
+    assert done.returncode == 0, done.stderr
+    assert len(set((place / "out" / "runs").iterdir()) - before) == 1
+    folder = latest(place)
+    assert "GLOBAL_RANK: 1" in (folder / "follower_1.log").read_text()
+    both = steps_of(folder)
+    assert [set(x["sample_ids"]) for x in both] == [set(x["sample_ids"]) for x in alone]
+    assert [x["num_tokens"] for x in both] == [x["num_tokens"] for x in alone]
+    assert [x["loss"] for x in both] == pytest.approx([x["loss"] for x in alone], rel=2e-3)
+
+
+def steps_of(folder):
+    return [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+
+
+class TestShowBatch:
+    def show(self, place, *words):
+        return run(place, *words, "output=json", script="-m evqa.show_batch")
+
+    def test_a_step_of_a_run_is_shown_as_it_was_seen(self, place):
+        line = steps_of(latest(place))[2]
+        done = self.show(place, "run=latest", "step=3", "max_samples=16")
+        assert done.returncode == 0, done.stderr
+        shown = json.loads(done.stdout)
+        assert [sample["id"] for sample in shown] == line["sample_ids"]
+        assert sum(len(sample["tokens"]) for sample in shown) == line["num_tokens"]
+        first = shown[0]
+        labelled = [t for t, n in zip(first["tokens"], first["labels"], strict=True) if n != -100]
+        assert labelled[-1] == "<|end|>", "the token that ends the turn is learnt"
+        assert "<|assistant|>" not in labelled
+
+    def test_the_colours_of_the_table(self, place):
+        words = ["run=latest", "samples=[" + steps_of(latest(place))[0]["sample_ids"][0] + "]"]
+        env = {**os.environ, "FORCE_COLOR": "1"}
+        done = run(place, *words, script="-m evqa.show_batch", env=env)
+        assert done.returncode == 0, done.stderr
+        assert "\x1b[30;42m<|end|>" in done.stdout
+        assert "1 of 1 samples" in done.stdout
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["run=nowhere"], "run=nowhere: no run there"),
+            (["run=latest", "step=9999"], "step=9999: this training has"),
+            (["run=latest", "samples=[none]"], "no training sample 'none'"),
+        ],
+    )
+    def test_what_is_not_there(self, place, words, said):
+        check_one_line(self.show(place, *words), 2, said)
 
 
 def test_two_at_once_in_one_folder(place):

@@ -117,6 +117,17 @@ class QuantizationConfig:
 
     kind: QuantizationKind = setting(QuantizationKind.nf4, "nf4: 4-bit NormalFloat; none: as is")
     double_quant: bool = setting(True, "quantise the block scales too (4.127 bits a parameter)")
+    head: bool = setting(
+        False, "keep lm_head in NF4 too, dequantised one vocabulary tile at a time"
+    )
+    cache_min_gib: float = number(
+        0.5, ge=0, le=1024, doc="keep the quantised base on disk when its weights take this, GiB"
+    )
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield settings that contradict each other."""
+        if self.head and self.kind is QuantizationKind.none:
+            yield "head", "needs quantization.kind=nf4"
 
 
 class LoraTargets(StrEnum):
@@ -136,6 +147,20 @@ class LoraBias(StrEnum):
     lora_only = "lora_only"
 
 
+class LoraInit(StrEnum):
+    """How the adapter starts. The adapter folder holds a plain LoRA for the original base in each.
+
+    default: A is drawn, B is zero. pissa: A and B are the base weights' largest singular vectors
+    (https://arxiv.org/abs/2404.02948). loftq: A and B mend the quantisation error
+    (https://arxiv.org/abs/2310.08659). Both are saved as the difference to their start, which has
+    rank 2r.
+    """
+
+    default = "default"
+    pissa = "pissa"
+    loftq = "loftq"
+
+
 @dataclass(kw_only=True, slots=True)
 class LoraConfig:
     """The adapter (LoRA, https://arxiv.org/abs/2106.09685)."""
@@ -152,3 +177,16 @@ class LoraConfig:
         False, "weight-decomposed LoRA (https://arxiv.org/abs/2402.09353); must be merged to serve"
     )
     bias: LoraBias = setting(LoraBias.none, "which biases are trained")
+    init: LoraInit = setting(LoraInit.default, "how the adapter's matrices start")
+    dtype: Dtype = setting(
+        Dtype.fp32, "storage of the adapter; bf16 halves weights, gradients and optimiser states"
+    )
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield settings that contradict each other."""
+        if self.init is not LoraInit.default and self.use_dora:
+            yield "init", f"must be default with lora.use_dora=true, but got {self.init}"
+        if self.init is not LoraInit.default and self.bias is not LoraBias.none:
+            yield "init", f"must be default with lora.bias={self.bias}, but got {self.init}"
+        if self.dtype in (Dtype.auto, Dtype.fp16):
+            yield "dtype", f"must be fp32 or bf16, but got {self.dtype}"

@@ -13,6 +13,7 @@ JOBS: dict[str, type[jobs.JobConfig]] = {
     "train": jobs.TrainConfig,
     "prepare": jobs.PrepareConfig,
     "plan": jobs.PlanConfig,
+    "show_batch": jobs.ShowBatchConfig,
     "evaluate": jobs.EvaluateConfig,
     "release": jobs.ReleaseConfig,
     "serve": jobs.ServeConfig,

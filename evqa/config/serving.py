@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from evqa.config.fields import group, number, one_of, setting
 
@@ -67,6 +68,32 @@ class QuantizedParityConfig(ThresholdsConfig):
 
 
 @dataclass(kw_only=True, slots=True)
+class ServedParityConfig(ThresholdsConfig):
+    """What the version must show behind the engine, whose kernels round in another order."""
+
+    min_top1_agreement: float = number(0.95, ge=0, le=1, doc="as in export.parity")
+    max_kl_nats: float = number(0.05, ge=0, le=100, doc="as in export.parity, nats")
+    max_perplexity_ratio: float = number(1.1, ge=1, le=100, doc="as in export.parity")
+
+
+class WhenServed(StrEnum):
+    """Whether parity is proved behind the engine too."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+class Gguf(StrEnum):
+    """Types that llama.cpp's converter writes."""
+
+    none = "none"
+    f16 = "f16"
+    bf16 = "bf16"
+    q8_0 = "q8_0"
+
+
+@dataclass(kw_only=True, slots=True)
 class ExportConfig:
     """Merging the adapter into its base."""
 
@@ -84,6 +111,22 @@ class ExportConfig:
     quantized_parity: QuantizedParityConfig = group(
         QuantizedParityConfig, "the gate of a quantised version"
     )
+    served: WhenServed = setting(
+        WhenServed.auto,
+        "ask the version behind the engine too; auto: where vLLM is installed",
+    )
+    served_parity: ServedParityConfig = group(
+        ServedParityConfig, "the gate behind the engine; an fp32 version may be held to 0 nats"
+    )
+    gguf: Gguf = setting(Gguf.none, "write a GGUF file into the version too, for llama.cpp")
+    gguf_converter: str | None = setting(
+        None, "llama.cpp's convert_hf_to_gguf.py (null: found on PATH)"
+    )
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield settings that contradict each other."""
+        if self.gguf is not Gguf.none and self.quantization is not ExportQuantization.none:
+            yield "gguf", f"is made from unquantised weights, but got {self.quantization}"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -92,6 +135,12 @@ class RegistryConfig:
 
     name: str = setting("evqa", "name that versions are registered under")
     folder: str | None = setting(None, "registry folder (null: <outputs_dir>/registry)")
+    push_to_hub: str | None = setting(
+        None, "Hugging Face repository (user/name) that a new version is uploaded to, privately"
+    )
+    mlflow_uri: str | None = setting(
+        None, "MLflow tracking server in whose model registry a new version is entered"
+    )
 
 
 class Engine(StrEnum):
@@ -120,7 +169,43 @@ class TimeoutsConfig:
     total_s: float = number(600.0, gt=0, le=86400, doc="for a whole answer")
     header_s: float = number(10.0, gt=0, le=600, doc="for a client to send its headers")
     body_s: float = number(15.0, gt=0, le=600, doc="for a client to send its request")
+    queue_s: float = number(60.0, gt=0, le=3600, doc="for a place when the server is full")
     drain_s: float = number(30.0, ge=0, le=3600, doc="for answers to finish after Ctrl-C")
+
+
+class Swap(StrEnum):
+    """How a newly promoted version takes over.
+
+    parallel: its engine starts beside the old one, which then drains. restart: requests wait in
+    the queue while the old engine stops and the new one starts. auto: restart on a GPU, where two
+    engines rarely fit, else parallel.
+    """
+
+    auto = "auto"
+    parallel = "parallel"
+    restart = "restart"
+
+
+class LogTarget(StrEnum):
+    """Where the JSON lines of the log go. file: <outputs_dir>/serving/server.log."""
+
+    file = "file"
+    stdout = "stdout"
+
+
+@dataclass(kw_only=True, slots=True)
+class CanaryConfig:
+    """A second version that answers a share of the keys, until it is promoted or fails."""
+
+    percent: float = number(0.0, ge=0, le=100, doc="keys that get the canary, % (0: no canary)")
+    version: str = setting("candidate", "version that is tried, a number or an alias")
+    min_requests: int = number(20, ge=1, le=1_000_000, doc="answers before it is judged")
+    max_error_rate: float = number(
+        0.05, ge=0, le=1, doc="rolled back when a larger share of its answers fails"
+    )
+    max_latency_ratio: float = number(
+        2.0, ge=1, le=100, doc="rolled back when its median time a token is so many champion's"
+    )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -137,7 +222,9 @@ class ServerConfig:
     keys_file: str | None = setting(None, "API keys (null: <outputs_dir>/serving/keys.json)")
     model_name: str = setting("evqa", "model name that clients ask for")
     version: str | None = setting(
-        None, "registered version, a number or an alias (null: champion, else candidate)"
+        None,
+        "registered version, a number or an alias (null: champion, else candidate); with "
+        "engine=external what its answers are labelled with",
     )
     model_dir: str | None = setting(None, "serve this folder instead of a registered version")
     vllm_command: str | None = setting(
@@ -158,8 +245,15 @@ class ServerConfig:
     max_body_kib: int = number(1024, ge=1, le=65536, doc="largest request body, KiB")
     max_choices: int = number(4, ge=1, le=128, doc="largest `n` of a request")
     max_in_flight: int = number(1024, ge=1, le=65536, doc="requests relayed at once")
+    max_queue: int = number(1024, ge=0, le=65536, doc="requests that wait when it is full")
+    swap: Swap = setting(Swap.auto, "how a newly promoted version takes over")
     record_text: bool = setting(False, "keep questions and answers in the request records")
+    log: LogTarget = setting(LogTarget.file, "where the log's JSON lines go")
+    otlp_endpoint: str | None = setting(
+        None, "send OpenTelemetry spans there, http://host:4318/v1/traces (needs evqa[otel])"
+    )
     timeouts: TimeoutsConfig = group(TimeoutsConfig, "time-outs")
+    canary: CanaryConfig = group(CanaryConfig, "trying a version on a share of the keys")
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield settings that contradict each other."""
@@ -168,5 +262,10 @@ class ServerConfig:
         if self.engine is not Engine.external and self.upstreams:
             yield "upstreams", f"needs server.engine=external, but got engine={self.engine}"
         for url in self.upstreams:
-            if not url.startswith(("http://", "https://")):
-                yield "upstreams", f"must start with http:// or https://, but got {url!r}"
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                yield "upstreams", f"must be http://host:port or https://…, but got {url!r}"
+            elif parts.path.strip("/") or parts.query:
+                yield "upstreams", f"must end after the port (no /v1), but got {url!r}"
+        if self.canary.percent and (self.engine is Engine.external or self.model_dir):
+            yield "canary.percent", "needs a registered version (not model_dir, not external)"

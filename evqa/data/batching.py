@@ -1,24 +1,25 @@
-"""Which samples go together: length-grouped micro-batches inside random optimiser windows.
+"""Which samples go together.
 
 A *window* is what one optimiser step sees: accumulation × micro-batch × devices samples, drawn at
-random. Inside a window samples are sorted by length before they are cut into micro-batches, so
-little is padded while every step's gradient stays that of a random draw. The order of an epoch
-depends on (seed, epoch) alone, so a position is just (epoch, micro-batch): resuming is exact.
+random, whatever the batching; batching only decides how a window is cut into forward passes. So
+every batching makes the same steps from the same samples, with the same loss. The order of an
+epoch depends on (seed, epoch) alone, so a position is just (epoch, window, micro-batch): resuming
+is exact.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
-from evqa.data.dataset import pad_batch
+from evqa.config.training import Batching
+from evqa.data.collate import concatenated, padded
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """The samples of one forward pass on one device.
+    """The samples of one forward pass on one device; none when a window needs fewer passes.
 
     Attributes:
         indices: Which samples.
@@ -32,16 +33,36 @@ class MicroBatch:
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """Sizes: samples a forward pass, forward passes a step on each device, devices."""
+    """How windows are cut.
+
+    Attributes:
+        micro_batch_size: Samples of a forward pass (of packed: of the longest samples).
+        accumulation: Forward passes a step on each device (of packed: at most).
+        num_devices: Devices.
+        batching: How samples share a forward pass.
+        max_length_tokens: Longest sample; with micro_batch_size, what a packed pass holds.
+    """
 
     micro_batch_size: int
     accumulation: int
     num_devices: int = 1
+    batching: Batching = Batching.length_grouped
+    max_length_tokens: int = 0
 
     @property
     def window(self) -> int:
         """Samples an optimiser step."""
         return self.micro_batch_size * self.accumulation * self.num_devices
+
+    @property
+    def num_passes(self) -> int:
+        """Micro-batches of a window, on all devices."""
+        return self.accumulation * self.num_devices
+
+    @property
+    def kind(self) -> Batching:
+        """The batching that ``auto`` stands for: no padding, and the fewest passes."""
+        return Batching.packed if self.batching is Batching.auto else self.batching
 
 
 def epoch_batches(
@@ -59,21 +80,78 @@ def epoch_batches(
     order = np.argsort(lengths, kind="stable") if rng is None else rng.permutation(count)
     windows = []
     for start in range(0, count, plan.window):
-        window = sorted(order[start : start + plan.window].tolist(), key=lambda i: lengths[i])
-        parts = [p.tolist() for p in np.array_split(window, plan.accumulation * plan.num_devices)]
-        if rng is not None:
-            parts = [parts[place] for place in rng.permutation(len(parts))]
+        window = order[start : start + plan.window].tolist()
         total = sum(label_counts[index] for index in window)
+        parts = _cut(window, lengths, plan, rng)
         windows.append([MicroBatch(tuple(part), total) for part in parts])
     return windows
 
 
+def _cut(
+    window: list[int], lengths: Sequence[int], plan: BatchPlan, rng: np.random.Generator | None
+) -> list[list[int]]:
+    if plan.kind is Batching.packed:
+        capacity = plan.micro_batch_size * plan.max_length_tokens
+        bins = pack(window, lengths, capacity)
+        if plan.num_devices > 1:
+            bins = spread(bins, lengths, capacity, plan.num_devices)
+        # The empty ones come first: the last pass of a step is the one that devices meet in.
+        return [[] for _ in range(plan.num_passes - len(bins))] + bins
+    if plan.kind is Batching.length_grouped:
+        window = sorted(window, key=lambda index: lengths[index])
+    parts = [part.tolist() for part in np.array_split(window, plan.num_passes)]
+    if rng is not None and plan.kind is Batching.length_grouped:
+        return [parts[place] for place in rng.permutation(len(parts))]
+    return parts
+
+
+def pack(samples: Sequence[int], lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Distribute samples over bins of ``capacity`` tokens: best fit, the longest first.
+
+    With a capacity of m × the longest length, a new bin is opened only when all others hold more
+    than (m - 1) × that length, so at least m samples: there are never more than ceil(n / m) bins.
+    """
+    bins: list[list[int]] = []
+    free: list[int] = []
+    for index in sorted(samples, key=lambda sample: (-lengths[sample], sample)):
+        fitting = [place for place, room in enumerate(free) if room >= lengths[index]]
+        if fitting:
+            place = min(fitting, key=lambda candidate: free[candidate])
+            bins[place].append(index)
+            free[place] -= lengths[index]
+        else:
+            bins.append([index])
+            free.append(capacity - lengths[index])
+    return bins
+
+
+def spread(
+    bins: list[list[int]], lengths: Sequence[int], capacity: int, num_devices: int
+) -> list[list[int]]:
+    """Return the samples of ``bins`` so that every device has the same number of passes.
+
+    Bins are added up to a multiple of the devices and filled evenly, the longest sample into the
+    emptiest; where that would overfill one, the bins stay as they are.
+    """
+    count = -(-len(bins) // num_devices) * num_devices
+    even: list[list[int]] = [[] for _ in range(count)]
+    loads = [0] * count
+    for index in sorted(
+        (i for b in bins for i in b), key=lambda sample: (-lengths[sample], sample)
+    ):
+        place = loads.index(min(loads))
+        even[place].append(index)
+        loads[place] += lengths[index]
+    even.sort(key=bool)  # a step of fewer samples than devices leaves some empty: those first
+    return even if max(loads) <= capacity else bins
+
+
 class BatchLoader:
-    """An iterable of padded batches that knows where it is (Lightning saves and restores it).
+    """An iterable of batches that knows where it is (Lightning saves and restores it).
 
     Args:
         store: A `datasets.Dataset` with input_ids, labels, num_tokens, num_label_tokens.
-        plan: Sizes.
+        plan: How windows are cut.
         pad_token_id: Fills the rows up.
         seed: Of the order; None keeps the samples sorted by length.
         rank: Which device's micro-batches to yield.
@@ -82,16 +160,17 @@ class BatchLoader:
     def __init__(
         self, store: Any, plan: BatchPlan, pad_token_id: int, seed: int | None, rank: int = 0
     ) -> None:
+        self._lengths: list[int] = list(store["num_tokens"])
+        self._label_counts: list[int] = list(store["num_label_tokens"])
         self.store = store
-        self.plan = plan
+        longest = max([plan.max_length_tokens, *self._lengths])
+        self.plan = replace(plan, max_length_tokens=longest)
         self.pad_token_id = pad_token_id
         self.seed = seed
         self.rank = rank
         self.epoch = -1  # counted up at the start of each pass: Lightning does not exhaust passes
         self.position = 0
         self._resume_at: int | None = None
-        self._lengths: list[int] = list(store["num_tokens"])
-        self._label_counts: list[int] = list(store["num_label_tokens"])
 
     def __len__(self) -> int:
         """Micro-batches a pass on this device."""
@@ -116,24 +195,28 @@ class BatchLoader:
 
     def _collate(self, batch: MicroBatch) -> dict[str, Any]:
         rows = [self.store[index] for index in batch.indices]
-        if not rows:  # a leftover window smaller than its number of micro-batches
-            rows = [_empty_row(self.pad_token_id)]
-        columns = pad_batch(rows, self.pad_token_id)
+        end_to_end = self.plan.kind in (Batching.padding_free, Batching.packed)
+        columns = concatenated(rows) if end_to_end and rows else padded(rows, self.pad_token_id)
         return {
-            **{name: torch.tensor(values) for name, values in columns.items()},
+            **columns,
             "num_window_label_tokens": batch.num_window_label_tokens,
             "sample_ids": [row["id"] for row in rows],
         }
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position: epoch and micro-batches already yielded."""
-        return {"epoch": self.epoch, "position": self.position}
+        """Return the position: epoch, and micro-batches of a given size already yielded."""
+        return {
+            "epoch": self.epoch,
+            "position": self.position,
+            "accumulation": self.plan.accumulation,
+        }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on after the position of ``state``; at the end of a pass, with the next one."""
+        """Go on after the position of ``state``; at the end of a pass, with the next one.
+
+        Windows that were cut into another number of passes count as windows: a training whose
+        micro-batch was halved goes on with the same samples.
+        """
         self.epoch = state["epoch"]
-        self._resume_at = state["position"] if state["position"] < len(self) else None
-
-
-def _empty_row(pad_token_id: int) -> dict[str, Any]:
-    return {"id": "", "input_ids": [pad_token_id], "labels": [-100]}
+        position = state["position"] * self.plan.accumulation // state["accumulation"]
+        self._resume_at = position if position < len(self) else None

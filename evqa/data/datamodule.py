@@ -14,23 +14,36 @@ class QADataModule(lightning.LightningDataModule):
 
     Args:
         samples: The tokenised pairs.
-        trainer: Batch sizes and devices.
+        trainer: Batch sizes, batching and devices.
         pad_token_id: Fills the rows up.
         seed: Of the order of the training samples.
+        max_length_tokens: Longest sample.
     """
 
     def __init__(
-        self, samples: Samples, trainer: TrainerConfig, pad_token_id: int, seed: int
+        self,
+        samples: Samples,
+        trainer: TrainerConfig,
+        pad_token_id: int,
+        seed: int,
+        max_length_tokens: int = 0,
     ) -> None:
         super().__init__()
         self.samples = samples
         self.config = trainer
         self.pad_token_id = pad_token_id
         self.seed = seed
+        self.max_length_tokens = max_length_tokens
 
     def _loader(self, store: Any, accumulation: int, seed: int | None) -> BatchLoader:
         rank = self.trainer.global_rank if self.trainer is not None else 0
-        plan = BatchPlan(self.config.micro_batch_size, accumulation, self.config.devices)
+        plan = BatchPlan(
+            self.config.micro_batch_size,
+            accumulation,
+            self.config.devices * self.config.num_nodes,
+            self.config.batching,
+            self.max_length_tokens,
+        )
         return BatchLoader(store, plan, self.pad_token_id, seed, rank)
 
     def train_dataloader(self) -> BatchLoader:

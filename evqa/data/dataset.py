@@ -10,7 +10,7 @@ from typing import Any
 
 from evqa.errors import GateError, UserError
 from evqa.ledger import Ledger
-from evqa.models.chat import IGNORED_LABEL, LabelledIds, labelled_ids
+from evqa.models.chat import LabelledIds, labelled_ids
 from evqa.records import QAPair, Split
 
 STAGE = "samples"
@@ -104,20 +104,3 @@ def _store(rows: list[dict[str, Any]]) -> Any:
 
     columns = ("id", "input_ids", "labels", "num_tokens", "num_label_tokens")
     return Dataset.from_dict({name: [row[name] for row in rows] for name in columns})
-
-
-def pad_batch(rows: Sequence[dict[str, Any]], pad_token_id: int) -> dict[str, list[list[int]]]:
-    """Return right-padded ``input_ids``, ``labels`` and ``attention_mask`` (B × longest)."""
-    width = max(len(row["input_ids"]) for row in rows)
-    gaps = [width - len(row["input_ids"]) for row in rows]
-    return {
-        "input_ids": [
-            [*row["input_ids"], *[pad_token_id] * gap] for row, gap in zip(rows, gaps, strict=True)
-        ],
-        "labels": [
-            [*row["labels"], *[IGNORED_LABEL] * gap] for row, gap in zip(rows, gaps, strict=True)
-        ],
-        "attention_mask": [
-            [1] * len(row["input_ids"]) + [0] * gap for row, gap in zip(rows, gaps, strict=True)
-        ],
-    }

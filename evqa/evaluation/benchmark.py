@@ -9,8 +9,12 @@ from evqa.files import sha256_file
 from evqa.records import Question, read_jsonl
 
 
-def load_benchmark(config: BenchmarkConfig) -> list[Question]:
+def load_benchmark(config: BenchmarkConfig, key: str = "benchmark") -> list[Question]:
     """Return the questions of a benchmark file, in its order.
+
+    Args:
+        config: The file, and how many of its questions.
+        key: The config group, for messages.
 
     Raises:
         UserError: no such file, no question in it, a missing field, a duplicate id, an empty
@@ -18,10 +22,10 @@ def load_benchmark(config: BenchmarkConfig) -> list[Question]:
     """
     path = Path(config.path).expanduser()
     if not path.is_file():
-        raise UserError(f"benchmark.path={config.path}: no such file")
+        raise UserError(f"{key}.path={config.path}: no such file")
     questions = list(read_jsonl(path, Question))
     if not questions:
-        raise UserError(f"benchmark.path={config.path}: no question in it")
+        raise UserError(f"{key}.path={config.path}: no question in it")
     ids = Counter(question.id for question in questions)
     for question in questions:
         if ids[question.id] > 1:

@@ -8,6 +8,7 @@ spelling (hyphens, plural s) ignored.
 import re
 import unicodedata
 from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
 
 # unit → (base unit, factor); longest spelling first in the pattern below
 UNITS: dict[str, tuple[str, str]] = {
@@ -36,7 +37,25 @@ _QUANTITY = re.compile(
     re.IGNORECASE,
 )
 
-Quantity = tuple[Decimal, str]
+
+class Quantity(NamedTuple):
+    """A number of a text.
+
+    Attributes:
+        value: In the base unit.
+        unit: The base unit; empty when the number has none.
+        written: The number as it is written, whatever its unit.
+    """
+
+    value: Decimal
+    unit: str
+    written: Decimal
+
+    def stands_for(self, other: "Quantity") -> bool:
+        """Tell whether it is the other number; without a unit of its own, as that is written."""
+        if not self.unit:
+            return self.written == other.written
+        return (self.value, self.unit) == (other.value, other.unit)
 
 
 def normalise(text: str) -> str:
@@ -46,7 +65,7 @@ def normalise(text: str) -> str:
 
 
 def quantities(text: str) -> list[Quantity]:
-    """Return the numbers of a text as (value in the base unit, base unit or '')."""
+    """Return the numbers of a text."""
     found = []
     for match in _QUANTITY.finditer(normalise(text)):
         try:
@@ -55,7 +74,7 @@ def quantities(text: str) -> list[Quantity]:
             continue
         unit = match["unit"] or match["before"]
         base, factor = UNITS[unit] if unit else ("", "1")
-        found.append(((value * Decimal(factor)).normalize(), base))
+        found.append(Quantity((value * Decimal(factor)).normalize(), base, value))
     return found
 
 
@@ -73,7 +92,7 @@ def contains_fact(text: str, fact: str) -> bool:
     """
     wanted = quantities(fact)
     given = quantities(text)
-    if wanted and not all(_matched(quantity, given) for quantity in wanted):
+    if not all(any(number.stands_for(other) for other in given) for number in wanted):
         return False
     rest = _words(_QUANTITY.sub(" ", normalise(fact))) if wanted else _words(fact)
     words = _words(text)
@@ -82,13 +101,25 @@ def contains_fact(text: str, fact: str) -> bool:
     )
 
 
-def _matched(wanted: Quantity, given: list[Quantity]) -> bool:
-    value, unit = wanted
-    return any(value == v and (unit in (u, "")) for v, u in given)
-
-
 def key_fact_recall(text: str, facts: list[str]) -> float:
     """Return the share of the key facts that a text contains; 1.0 when there is none."""
     if not facts:
         return 1.0
     return sum(contains_fact(text, fact) for fact in facts) / len(facts)
+
+
+def invented_numbers(text: str, given: list[str]) -> tuple[int, int]:
+    """Count the numbers of an answer, and those that stand in none of the texts it may draw on.
+
+    Args:
+        text: The answer.
+        given: The question, the reference and its alternatives, the key facts.
+
+    Returns:
+        (invented, all); a number counts as given when value and unit stand in ``given``, or when
+        it is written without a unit and its value does.
+    """
+    allowed = [quantity for source in given for quantity in quantities(source)]
+    found = quantities(text)
+    known = sum(any(number.stands_for(other) for other in allowed) for number in found)
+    return len(found) - known, len(found)

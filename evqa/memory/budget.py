@@ -62,6 +62,19 @@ def fitting_changes(config: TrainConfig, shape: Architecture) -> list[dict[str, 
     return found
 
 
+def smaller_changes(config: TrainConfig, shape: Architecture) -> list[dict[str, Any]]:
+    """Return the single overrides that lower the peak, the most effective first."""
+    now = plan_training(config, shape).peak_gib
+    found = []
+    for override, change in candidates(config):
+        tried = copy.deepcopy(config)
+        change(tried)
+        peak = plan_training(tried, shape).peak_gib
+        if peak < now:
+            found.append({"override": override, "peak_gib": peak})
+    return sorted(found, key=lambda item: float(item["peak_gib"]))
+
+
 def plain_recipe(config: TrainConfig, shape: Architecture) -> MemoryPlan:
     """Return the plan without any saving: no 4-bit base, no checkpointing."""
     plain = copy.deepcopy(config)

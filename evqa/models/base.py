@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from evqa.config.model import ModelConfig, QuantizationConfig
+from evqa.config.training import MemoryConfig
+from evqa.models.cache import QuantizedCache
 from evqa.models.locate import locate
 from evqa.progress import progress
 
@@ -42,16 +44,43 @@ def base_folder(
 
 
 def load(
-    folder: Path, model: ModelConfig, quantization: QuantizationConfig, accelerator: str
+    folder: Path,
+    model: ModelConfig,
+    quantization: QuantizationConfig,
+    accelerator: str,
+    memory: MemoryConfig | None = None,
+    cache: QuantizedCache | None = None,
 ) -> LoadedBase:
     """Load the base and its tokenizer for training or inference.
+
+    Args:
+        folder: In Hugging Face format.
+        model: Arithmetic type, attention, system prompt.
+        quantization: How to store the weights.
+        accelerator: cpu, gpu or auto.
+        memory: Where embedding and head live; None: with the rest.
+        cache: Where quantised bases are kept, None to quantise anew.
 
     Raises:
         UserError: what `load_base` and `prepare_tokenizer` refuse, or two that do not fit.
     """
+    from evqa.models.head import save_vocabulary_memory
     from evqa.models.load import check_vocabulary, load_base, load_tokenizer, pick_device
 
     tokenizer = load_tokenizer(folder, model.system_prompt)
-    base = load_base(folder, model, quantization, pick_device(accelerator))
+    device = pick_device(accelerator)
+    if cache is None:
+        base = load_base(folder, model, quantization, device)
+    else:
+        base = cache.load(folder, model, quantization, device)
     check_vocabulary(base, tokenizer, folder)
+    on_cpu = memory is not None and memory.embedding_on_cpu
+    if quantization.head or on_cpu:
+        save_vocabulary_memory(
+            base,
+            head=quantization.head,
+            embedding=on_cpu,
+            tile_tokens=memory.vocabulary_tile_tokens if memory is not None else 8192,
+            double_quant=quantization.double_quant,
+        )
     return LoadedBase(base, tokenizer)

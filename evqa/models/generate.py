@@ -71,17 +71,28 @@ class Generator:
             questions: What to ask, each on its own.
             on_progress: Called with the number of answers that a batch has added.
         """
-        prompts = [prompt_ids(self.tokenizer, question_messages(text)) for text in questions]
-        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        prompts = self.prompts(questions)
         answers: dict[int, Answer] = {}
         with inference_mode(self.model):
-            size = self.config.batch_size or len(order)
-            for start in range(0, len(order), size):
-                batch = order[start : start + size]
+            for batch in self.batches(prompts):
                 made = self._answer_batch([prompts[index] for index in batch])
                 answers.update(zip(batch, made, strict=True))
                 on_progress(len(batch))
         return [answers[index] for index in range(len(prompts))]
+
+    def prompts(self, questions: Sequence[str]) -> list[list[int]]:
+        """Return each question's token ids in the chat template, answer to follow."""
+        return [prompt_ids(self.tokenizer, question_messages(text)) for text in questions]
+
+    def batches(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Return which prompts are answered together, by their places: of like length, in order.
+
+        Padding moves the last bits of an answer's scores, so the same prompts must meet in the
+        same batches for the same answers, also where half of them were answered before.
+        """
+        order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+        size = self.config.batch_size or max(1, len(order))
+        return [order[start : start + size] for start in range(0, len(order), size)]
 
     def _answer_batch(self, prompts: list[list[int]]) -> list[Answer]:
         width = max(map(len, prompts))

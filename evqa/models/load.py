@@ -16,6 +16,7 @@ import torch
 from evqa.architectures import target_modules
 from evqa.config.model import Dtype, LoraConfig, ModelConfig, QuantizationConfig, QuantizationKind
 from evqa.errors import UserError
+from evqa.files import read_json
 from evqa.models.chat import prepare_tokenizer
 
 BF16_COMPUTE_CAPABILITY = (8, 0)  # Ampere; older cards emulate bf16 slowly
@@ -85,9 +86,22 @@ def load_tokenizer(folder: Path, system_prompt: str | None = None) -> Any:
 
 
 def load_base(
-    folder: Path, model: ModelConfig, quantization: QuantizationConfig, device: torch.device
+    folder: Path,
+    model: ModelConfig,
+    quantization: QuantizationConfig,
+    device: torch.device,
+    *,
+    is_sharded: bool = False,
 ) -> Any:
     """Load the frozen base model onto ``device``, in eval mode.
+
+    Args:
+        folder: In Hugging Face format; already quantised or not.
+        model: Arithmetic type and attention.
+        quantization: How to store the weights.
+        device: Where to.
+        is_sharded: The weights will be sharded over devices (FSDP): 4-bit values are then packed
+            into elements of the arithmetic type, the only ones that it can flatten.
 
     Returns:
         A transformers causal language model without trainable parameters.
@@ -104,8 +118,9 @@ def load_base(
         "device_map": {"": device},
         "local_files_only": True,
     }
-    if quantization.kind is QuantizationKind.nf4:
-        arguments["quantization_config"] = _nf4(quantization, dtype)
+    if quantization.kind is QuantizationKind.nf4 and not is_quantized(folder):
+        storage = dtype if is_sharded else torch.uint8
+        arguments["quantization_config"] = _nf4(quantization, dtype, storage)
     with readable(folder):
         base = AutoModelForCausalLM.from_pretrained(folder, **arguments)
     guard_cpu_packing(base)
@@ -114,7 +129,12 @@ def load_base(
     return base
 
 
-def _nf4(quantization: QuantizationConfig, dtype: torch.dtype) -> Any:
+def is_quantized(folder: Path) -> bool:
+    """Tell whether a model folder holds quantised weights already."""
+    return "quantization_config" in read_json(folder / "config.json")
+
+
+def _nf4(quantization: QuantizationConfig, dtype: torch.dtype, storage: torch.dtype) -> Any:
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -122,6 +142,7 @@ def _nf4(quantization: QuantizationConfig, dtype: torch.dtype) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=quantization.double_quant,
         bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_storage=storage,
     )
 
 
@@ -170,7 +191,13 @@ def attach_adapter(base: Any, lora: LoraConfig) -> Any:
         use_dora=lora.use_dora,
         bias=str(lora.bias),
     )
-    return get_peft_model(base, config)
+    wanted = TORCH_DTYPES[lora.dtype]
+    # peft lifts adapters of 16-bit bases to fp32 by itself.
+    model = get_peft_model(base, config, autocast_adapter_dtype=wanted is torch.float32)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(wanted)
+    return model
 
 
 def load_adapter(base: Any, folder: Path) -> Any:

@@ -36,6 +36,8 @@ def load_tuned(run: Path, manifest: dict[str, Any]) -> TunedModel:
     if not folder.is_dir():
         raise UserError(f"{run.name}: its base model {folder} is gone; train again, or restore it")
     accelerator = config.trainer.accelerator
-    base = load(check_folder(folder), config.model, config.quantization, accelerator)
+    base = load(
+        check_folder(folder), config.model, config.quantization, accelerator, config.memory
+    )
     model = load_adapter(base.model, run / "adapter")
     return TunedModel(config, model, load_tokenizer(run / "adapter"))

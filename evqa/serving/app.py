@@ -6,20 +6,27 @@ from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
-from evqa.serving.intake import Receive, Scope, Send
+from evqa.serving.api_error import ApiError
+from evqa.serving.call import Call
+from evqa.serving.docs_page import render_docs
+from evqa.serving.intake import Receive, Scope, Send, header
+from evqa.serving.keys import METRICS_ROUTE
+from evqa.serving.openapi import openapi_document
 from evqa.serving.protocol import (
-    ApiError,
     parse_chat,
     parse_completion,
     parse_predict,
     present_prediction,
 )
-from evqa.serving.relay import Call, Proxy, RelayEndpoint
+from evqa.serving.relay import Proxy, RelayEndpoint
+from evqa.serving.upstream import open_session
 
 LOOPBACK = ("127.0.0.1", "::1")
+FORWARDED = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Gateway:
@@ -48,7 +55,9 @@ class Gateway:
         if relay is not None:
             await relay(scope, receive, send)
             return
-        call = Call(send=send, version=self._proxy.version)
+        call = Call(
+            scope=scope, receive=receive, send=send, version=self._proxy.fleet.primary.version
+        )
         scope["evqa.request_id"] = call.id
         await self._pages(scope, receive, _labelled(call))
 
@@ -69,9 +78,11 @@ def create_app(proxy: Proxy) -> Gateway:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        """Hold the connections upstream."""
-        async with proxy.pool.opened(max_connections=proxy.max_in_flight):
-            yield
+        """Hold the connections upstream and watch over the engines."""
+        async with open_session(proxy.max_connections, proxy.timeouts) as session:
+            proxy.session = session
+            async with proxy.fleet.running(session):
+                yield
 
     pages = FastAPI(
         lifespan=lifespan,
@@ -82,11 +93,12 @@ def create_app(proxy: Proxy) -> Gateway:
     )
     pages.add_exception_handler(HTTPException, _shape_http_error)
     pages.add_exception_handler(ApiError, _shape_api_error)
+    _add_health(pages, proxy)
     _add_pages(pages, proxy)
     return Gateway(proxy, pages)
 
 
-def _add_pages(pages: FastAPI, proxy: Proxy) -> None:
+def _add_health(pages: FastAPI, proxy: Proxy) -> None:
     @pages.get("/health")
     async def health() -> dict[str, str]:
         """Say that the proxy itself is alive."""
@@ -95,32 +107,58 @@ def _add_pages(pages: FastAPI, proxy: Proxy) -> None:
     @pages.get("/ready")
     async def ready() -> Response:
         """Say whether a request would be answered now."""
-        reason = "draining" if proxy.draining else None if proxy.pool.ready else "engine down"
-        body = {"status": reason or "ready", "version": proxy.version}
+        primary = proxy.fleet.primary
+        reason = (
+            "draining" if proxy.gate.draining else None if primary.pool.ready else "engine down"
+        )
+        body = {"status": reason or "ready", "version": primary.version}
         headers = {"retry-after": "1"} if reason else None
         return JSONResponse(body, 503 if reason else 200, headers)
 
-    @pages.get("/metrics")
+    @pages.get(METRICS_ROUTE)
     async def metrics(request: Request) -> Response:
-        """Show the metrics to this machine only."""
-        client = request.scope.get("client") or ("",)
-        if client[0] not in LOOPBACK:
-            raise HTTPException(404)
-        return Response(proxy.metrics.render(), media_type="text/plain; version=0.0.4")
+        """Show the metrics to this machine, and to keys whose scope names them."""
+        if not _is_local(request.scope):
+            proxy.authenticate(request.scope, METRICS_ROUTE)
+        text = proxy.accounts.metrics.render(
+            in_flight=proxy.gate.in_flight, waiting=proxy.gate.num_waiting
+        )
+        return Response(text, headers={"content-type": METRICS_TYPE})
+
+
+def _add_pages(pages: FastAPI, proxy: Proxy) -> None:
+    document = openapi_document(proxy.fleet.primary.limits, proxy.max_body_bytes)
 
     @pages.get("/v1/models")
     async def models(request: Request) -> dict[str, Any]:
         """List the one model that is served."""
-        proxy.authenticate(request.scope)
+        key = proxy.authenticate(request.scope, "/v1/models")
+        primary = proxy.fleet.primary
         model = {
-            "id": proxy.limits.model_name,
+            "id": proxy.model_name,
             "object": "model",
             "created": 0,
             "owned_by": "evqa",
-            "version": proxy.version,
-            "max_model_len": proxy.limits.max_tokens,
+            "version": primary.version,
+            "max_model_len": primary.limits.max_tokens,
         }
-        return {"object": "list", "data": [model]}
+        return {"object": "list", "data": [model] if key.may_ask(proxy.model_name) else []}
+
+    @pages.get("/openapi.json")
+    async def openapi() -> dict[str, Any]:
+        """Describe every route."""
+        return document
+
+    @pages.get("/docs")
+    async def docs() -> Response:
+        """Describe every route to people."""
+        return HTMLResponse(render_docs(document))
+
+
+def _is_local(scope: Scope) -> bool:
+    """Whether a request comes from this machine itself, and not through a proxy on it."""
+    client = scope.get("client") or ("",)
+    return client[0] in LOOPBACK and not any(header(scope, name) for name in FORWARDED)
 
 
 async def _shape_http_error(request: Request, error: Exception) -> Response:

@@ -1,113 +1,31 @@
-"""API keys: created once, kept as SHA-256, looked up in constant time, live within seconds.
-
-``keys.json`` holds ``{"keys": [{"id", "name", "sha256", "created", "revoked"}]}``. A key is 32
-random bytes, so a plain digest is enough: there is nothing to guess by a dictionary.
-"""
+"""API keys as a running server sees them: looked up in constant time, live within seconds."""
 
 import hashlib
 import hmac
 import logging
-import secrets
 import time
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from evqa.errors import UserError
-from evqa.files import folder_lock, read_json, write_json
+from evqa.serving.keys import ApiKey, read_keys
 
-PREFIX = "evqa-"
 RELOAD_INTERVAL_S = 1.0
-MAX_NAME_LENGTH = 64
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
-    """What is known of a key; never the key itself.
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A digest that opens.
 
     Attributes:
-        sha256: Of the whole key, hexadecimal.
-        created: ISO 8601, UTC.
-        revoked: When it was revoked, null while it is good.
+        expires_s: When it stops to, seconds since 1970; null: never.
     """
 
-    id: str
-    name: str
+    key: ApiKey
     sha256: str
-    created: str
-    revoked: str | None = None
-
-
-def create_key(path: Path, name: str) -> str:
-    """Add a key to the file and return it; it cannot be read again.
-
-    Raises:
-        UserError: for a name that is empty, too long, or in use.
-    """
-    if not name.strip() or not name.isprintable() or len(name) > MAX_NAME_LENGTH:
-        raise UserError(f"key name: must be 1 to {MAX_NAME_LENGTH} letters, but got {name!r}")
-    plain = PREFIX + secrets.token_urlsafe(32)
-    with folder_lock(path.parent):
-        keys = read_keys(path)
-        if any(key.name == name and key.revoked is None for key in keys):
-            raise UserError(f"{path}: a key named {name!r} exists; revoke it or take another name")
-        key = ApiKey(id=secrets.token_hex(4), name=name, sha256=_digest(plain), created=_now())
-        _write_keys(path, [*keys, key])
-    return plain
-
-
-def revoke_key(path: Path, name: str) -> ApiKey:
-    """Revoke the good key with this name or id and return it.
-
-    Raises:
-        UserError: when there is none; names those that are.
-    """
-    with folder_lock(path.parent):
-        keys = read_keys(path)
-        good = [key for key in keys if key.revoked is None]
-        found = [key for key in good if name in (key.name, key.id)]
-        if not found:
-            names = ", ".join(key.name for key in good) or "none"
-            raise UserError(f"{path}: no good key named {name!r} (good keys: {names})")
-        revoked = replace(found[0], revoked=_now())
-        _write_keys(path, [revoked if key.id == revoked.id else key for key in keys])
-    return revoked
-
-
-def read_keys(path: Path) -> list[ApiKey]:
-    """Return every key of the file, revoked ones too; none when there is no file.
-
-    Raises:
-        UserError: when the file is not a list of keys.
-    """
-    if not path.is_file():
-        return []
-    content = read_json(path)
-    try:
-        return [_parse_key(entry) for entry in content["keys"]]
-    except (TypeError, KeyError, ValueError):
-        raise UserError(f"{path}: not a keys file; restore it or move it away") from None
-
-
-def _parse_key(entry: dict[str, Any]) -> ApiKey:
-    key = ApiKey(**entry)
-    if len(bytes.fromhex(key.sha256)) != hashlib.sha256().digest_size:
-        raise ValueError(key.id)
-    return key
-
-
-def _write_keys(path: Path, keys: list[ApiKey]) -> None:
-    write_json(path, {"keys": [asdict(key) for key in keys]})
-
-
-def _digest(plain: str) -> str:
-    return hashlib.sha256(plain.encode()).hexdigest()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    expires_s: float | None
 
 
 class KeyRing:
@@ -118,14 +36,21 @@ class KeyRing:
     Args:
         path: ``keys.json``.
         clock: Seconds, monotonic.
+        wall_clock: Seconds since 1970.
 
     Raises:
         UserError: when the file is broken at the start.
     """
 
-    def __init__(self, path: Path, clock: Any = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._wall_clock = wall_clock
         self._checked_at = clock()
         self._stamp = self._stat()
         self._by_digest = self._load()
@@ -140,9 +65,12 @@ class KeyRing:
         if scheme.lower() != b"bearer" or not value:
             return None
         digest = hashlib.sha256(value.strip()).hexdigest()
-        key = self._by_digest.get(digest)
+        entry = self._by_digest.get(digest)
         # the lookup sees only the digest, so its timing tells nothing about any key
-        return key if key and hmac.compare_digest(key.sha256, digest) else None
+        if entry is None or not hmac.compare_digest(entry.sha256, digest):
+            return None
+        expired = entry.expires_s is not None and entry.expires_s <= self._wall_clock()
+        return None if expired else entry.key
 
     def _reload_if_changed(self) -> None:
         now = self._clock()
@@ -161,8 +89,14 @@ class KeyRing:
         except (UserError, OSError) as error:
             log.warning("%s: keeping the keys read before", error)
 
-    def _load(self) -> dict[str, ApiKey]:
-        return {key.sha256: key for key in read_keys(self._path) if key.revoked is None}
+    def _load(self) -> dict[str, _Entry]:
+        entries = [
+            _Entry(key, digest, expires_s)
+            for key in read_keys(self._path)
+            if key.revoked is None
+            for digest, expires_s in key.digests()
+        ]
+        return {entry.sha256: entry for entry in entries}
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:

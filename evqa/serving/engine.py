@@ -31,8 +31,11 @@ POLL_S = 0.25
 REPORT_EVERY_S = 10.0
 CPU_KV_CACHE_GIB = 0.25
 LOG_TAIL_BYTES = 1 << 15
+LOG_KEEP_BYTES = 16 << 20
+# it takes frequency_penalty, but for another penalty
 UNSUPPORTED_BY_TRANSFORMERS = frozenset(
     {"n", "logprobs", "top_logprobs", "response_format", "echo", "stop", "seed"}
+    | {"presence_penalty", "frequency_penalty"}
 )
 
 
@@ -44,6 +47,7 @@ class EngineCommand:
         environment: Set on top of this process's own; null removes a variable.
         key: The engine's bearer token; empty when it takes none.
         says_done: It ends a stream with ``[DONE]``.
+        bounds_prompts: It refuses prompts over the context.
         unsupported: Request fields that it would ignore.
     """
 
@@ -54,6 +58,7 @@ class EngineCommand:
     key: str = ""
     health_path: str = "/health"
     says_done: bool = True
+    bounds_prompts: bool = True
     unsupported: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -172,6 +177,7 @@ def transformers_engine(config: "ServerConfig", model_dir: Path, folder: Path) -
         port=port,
         cwd=folder,
         says_done=False,
+        bounds_prompts=False,
         unsupported=UNSUPPORTED_BY_TRANSFORMERS,
     )
 
@@ -188,19 +194,25 @@ class EngineProcess:
 
     Args:
         command: How to start it.
-        log_path: What it prints goes here.
+        log_path: What it prints is added here.
+        model_dir: The model that it serves.
     """
 
-    def __init__(self, command: EngineCommand, log_path: Path) -> None:
+    def __init__(self, command: EngineCommand, log_path: Path, model_dir: Path) -> None:
         self.command = command
         self.log_path = log_path
+        self.model_dir = model_dir
+        self._log_start = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; it dies with this process, however this process dies."""
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, **self.command.environment}
-        with self.log_path.open("wb") as log_file:
+        if self.log_path.is_file() and self.log_path.stat().st_size > LOG_KEEP_BYTES:
+            self.log_path.replace(self.log_path.with_name(self.log_path.name + ".1"))
+        with self.log_path.open("ab") as log_file:
+            self._log_start = log_file.tell()
             self._process = subprocess.Popen(  # noqa: S603  the user's own engine
                 [sys.executable, "-ES", str(GUARDIAN), *self.command.arguments],
                 stdin=subprocess.PIPE,
@@ -242,7 +254,7 @@ class EngineProcess:
     def last_error(self) -> str:
         """Return the last line of its log that tells of an error, and where the log is."""
         with self.log_path.open("rb") as stream:
-            stream.seek(max(0, self.log_path.stat().st_size - LOG_TAIL_BYTES))
+            stream.seek(max(self._log_start, self.log_path.stat().st_size - LOG_TAIL_BYTES))
             lines = stream.read().decode(errors="replace").splitlines()
         wrong = [line.strip() for line in lines if "Error" in line] or lines or ["it said nothing"]
         return f"{wrong[-1][-300:].strip()} (log: {self.log_path})"

@@ -1,16 +1,27 @@
 """Server-sent events from the engine: whole ones pass, half ones wait, the end must be said.
 
-The parser is lazy: an event is only taken apart when it may hold token counts, and the answer's
-text is read from the events after the stream has ended.
+An event is taken apart only when it may hold token counts; the answer's text is read in blocks
+of many events, away from the path between engine and client.
 """
 
-import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import orjson
+
 DONE = b"data: [DONE]"
+COMMON = b'data: {"id"'  # how all but the last of vLLM's events begin
+NEXT = b"\ndata: "
+# JSON has no raw line ends, so what follows one is an event of its own and no word of an answer
+NEXT_DONE = b"\ndata: [DONE]"
+ERROR = b'data: {"error"'
+NEXT_ERROR = b'\ndata: {"error"'
 SEPARATORS = (b"\n\n", b"\r\n\r\n")
 MAX_PENDING_BYTES = 1 << 20
+READ_EVERY_BYTES = 1 << 14
+# a text as JSON spells it; within a text the quotes are escaped, so nothing there looks like it
+TEXT = re.compile(rb'"(?:content|text)": ?"((?:[^"\\]|\\.)*)"')
 
 
 class EventStream:
@@ -19,16 +30,33 @@ class EventStream:
     Args:
         keep_usage: Pass on the event that holds only token counts.
         says_done: The engine ends a stream with ``[DONE]``; without it, a finish reason will do.
+        one_choice: All events belong to one answer.
+
+    Attributes:
+        failed: The engine said that something went wrong; what follows is worth nothing.
+        usage: The engine's counts, once it has told them.
     """
 
-    def __init__(self, *, keep_usage: bool, says_done: bool = True) -> None:
+    __slots__ = (
+        "_done", "_finished", "_keep_usage", "_num_pieces", "_one_choice", "_passed",
+        "_passed_bytes", "_pending", "_says_done", "_texts", "failed", "usage",
+    )  # fmt: skip
+
+    def __init__(
+        self, *, keep_usage: bool, says_done: bool = True, one_choice: bool = False
+    ) -> None:
+        self._one_choice = one_choice
         self._keep_usage = keep_usage
         self._says_done = says_done
         self._pending = b""
         self._done = False
         self._finished = False
+        self._passed: list[bytes] = []
+        self._passed_bytes = 0
+        self._num_pieces = 0
+        self._texts: dict[int, list[str]] = {}
+        self.failed = False
         self.usage: dict[str, Any] | None = None
-        self.passed: list[bytes] = []
 
     def feed(self, piece: bytes) -> bytes:
         """Take a piece off the wire and return the whole events that can be passed on.
@@ -37,19 +65,25 @@ class EventStream:
             ValueError: when an event does not end.
         """
         data = self._pending + piece if self._pending else piece
-        end = len(data) if data.endswith(SEPARATORS) else _last_end(data)
-        self._pending = data[end:]
-        if len(self._pending) > MAX_PENDING_BYTES:
-            raise ValueError("holds an event without end")
-        events = data[:end]
+        if data.endswith(SEPARATORS):
+            events = data
+            self._pending = b""
+        else:
+            end = _last_end(data)
+            events, self._pending = data[:end], data[end:]
+            if len(self._pending) > MAX_PENDING_BYTES:
+                raise ValueError("holds an event without end")
         if b'"usage":' in events:
             events = self._take_usage(events)
-        if DONE in events:
-            self._done = True
-        if b'"finish_reason":"' in events:
+        if not events.startswith(COMMON) or NEXT in events:
+            events = self._take_ending(events)
+        if not self._says_done and b'"finish_reason":"' in events:
             self._finished = True
         if events:
-            self.passed.append(events)
+            self._passed.append(events)
+            self._passed_bytes += len(events)
+            if self._passed_bytes > READ_EVERY_BYTES:
+                self._read_passed()
         return events
 
     @property
@@ -68,16 +102,49 @@ class EventStream:
         """Count the completion's tokens: as the engine reports them, else its events."""
         if self.usage:
             return int(self.usage.get("completion_tokens", 0))
-        return sum(1 for event in parse_events(self.passed) if _delta(event))
+        self._read_passed()
+        return self._num_pieces
 
     def text(self) -> str:
         """Return the answer's text as far as it was passed on, choice after choice."""
-        texts: dict[int, list[str]] = {}
-        for event in parse_events(self.passed):
-            for choice in event.get("choices", []):
-                piece = choice.get("delta", {}).get("content") or choice.get("text") or ""
-                texts.setdefault(choice.get("index", 0), []).append(piece)
-        return "".join("".join(texts[index]) for index in sorted(texts))
+        self._read_passed()
+        return "".join("".join(self._texts[index]) for index in sorted(self._texts))
+
+    def _read_passed(self) -> None:
+        """Keep the text of the events, not the events: they are ten times as large."""
+        if not self._one_choice or not self._read_plain(b"".join(self._passed)):
+            self._read_choices()
+        self._passed.clear()
+        self._passed_bytes = 0
+
+    def _read_plain(self, events: bytes) -> bool:
+        """Read the texts of a single choice all at once; False where that cannot be done."""
+        pieces = TEXT.findall(events)
+        try:
+            text = orjson.loads(b'"' + b"".join(pieces) + b'"')
+        except ValueError:
+            return False
+        self._num_pieces += len(pieces) - pieces.count(b"")
+        self._texts.setdefault(0, []).append(text)
+        return True
+
+    def _read_choices(self) -> None:
+        for event in parse_events(self._passed):
+            for choice in event.get("choices") or ():
+                delta = choice.get("delta")
+                piece = delta.get("content") if delta else choice.get("text")
+                if piece:
+                    self._num_pieces += 1
+                    self._texts.setdefault(choice.get("index", 0), []).append(piece)
+
+    def _take_ending(self, events: bytes) -> bytes:
+        """Look for the end, and for the engine's error: return what comes before that."""
+        if events.startswith(DONE) or NEXT_DONE in events:
+            self._done = True
+        if events.startswith(ERROR) or NEXT_ERROR in events:
+            self.failed = True
+            return b"" if events.startswith(ERROR) else events[: events.find(NEXT_ERROR) + 1]
+        return events
 
     def _take_usage(self, events: bytes) -> bytes:
         kept = []
@@ -114,18 +181,19 @@ def _last_end(data: bytes) -> int:
 
 def _blocks(events: bytes) -> list[bytes]:
     mark = b"\r\n\r\n" if b"\r\n\r\n" in events else b"\n\n"
+    if events.count(mark) == 1 and events.endswith(mark):
+        return [events]
     return [block + mark for block in events.split(mark) if block.strip()]
 
 
 def _parse(block: bytes) -> dict[str, Any]:
-    lines = [line[5:].strip() for line in block.splitlines() if line.startswith(b"data:")]
+    if block.startswith(b"data: {") and block.find(b"\n") >= len(block) - 2:
+        data = block[6:]
+    else:
+        lines = [line[5:].strip() for line in block.splitlines() if line.startswith(b"data:")]
+        data = b"\n".join(lines)
     try:
-        event = json.loads(b"\n".join(lines))
+        event = orjson.loads(data)
     except ValueError:
         return {}
     return event if isinstance(event, dict) else {}
-
-
-def _delta(event: dict[str, Any]) -> bool:
-    choices = event.get("choices") or [{}]
-    return bool(choices[0].get("delta", {}).get("content") or choices[0].get("text"))

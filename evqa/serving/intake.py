@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
-from evqa.serving.protocol import ApiError
+from evqa.serving.api_error import ApiError
+from evqa.serving.clock import StreamClock
 
 MAX_DISCARDED_BYTES = 64 << 20
 
@@ -36,7 +37,7 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: f
     pieces: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(timeout_s):
+        with StreamClock.of_total(timeout_s):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -67,23 +68,40 @@ def _too_large(max_bytes: int) -> ApiError:
     return ApiError(413, f"the body is larger than {max_bytes} bytes")
 
 
-async def unless_gone(work: Coroutine[Any, Any, None], receive: Receive) -> None:
+async def unless_gone(
+    work: Coroutine[Any, Any, None], receive: Receive, is_over: Callable[[], bool]
+) -> None:
     """Do the work, and cancel it as soon as the client leaves.
+
+    Args:
+        work: Runs in the current task.
+        receive: Tells of the client.
+        is_over: The answer has been sent: that a client leaves then is no matter.
 
     Raises:
         ClientGoneError: the client left first.
     """
-    task = asyncio.create_task(work)
-    gone = asyncio.create_task(_wait_until_gone(receive))
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    def on_gone(watcher: "asyncio.Task[None]") -> None:
+        nonlocal gone
+        if not watcher.cancelled() and not is_over():
+            gone = True
+            task.cancel()
+
+    watcher = asyncio.create_task(_wait_until_gone(receive))
+    watcher.add_done_callback(on_gone)
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGoneError
-        await task
+        await work
+    except asyncio.CancelledError:
+        if gone and task.uncancel() == 0:
+            raise ClientGoneError from None
+        raise
     finally:
-        for pending in (task, gone):
-            pending.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        watcher.remove_done_callback(on_gone)
+        watcher.cancel()
 
 
 async def _wait_until_gone(receive: Receive) -> None:

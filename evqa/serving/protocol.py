@@ -5,70 +5,33 @@ that the engine would then ignore, and nothing reaches it that could steer it pa
 (``chat_template``, ``api_base``, media parts).
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import orjson
+
+from evqa.serving.api_error import ApiError
+
 MAX_DEPTH = 32
 MAX_MESSAGES = 2048
 MAX_STOPS = 4
+MAX_STOP_LENGTH = 1000
 MAX_TOP_LOGPROBS = 20
+MIN_TOP_P = 1e-6
+EXACT = 2**53  # integers of 64 bits and more arrive as floats, rounded from here on
+SEEDS = (-(2**63), 2**63 - 1)
 ROLES = ("system", "user", "assistant")
 MESSAGE_FIELDS = frozenset({"role", "content"})
 RESPONSE_FORMATS = ("text", "json_object", "json_schema")
-
-
-class ApiError(Exception):
-    """An answer that is an error: status and OpenAI's error object.
-
-    Args:
-        status: HTTP status.
-        message: One line for the client.
-        kind: OpenAI's ``type``.
-        code: OpenAI's ``code``.
-        param: The field at fault.
-        retry_after_s: Sent as ``Retry-After``, seconds.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        kind: str = "invalid_request_error",
-        *,
-        code: str | None = None,
-        param: str | None = None,
-        retry_after_s: int | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.kind = kind
-        self.code = code
-        self.param = param
-        self.retry_after_s = retry_after_s
-
-    def body(self, request_id: str) -> bytes:
-        """Return the JSON body of the answer."""
-        error = {
-            "message": str(self),
-            "type": self.kind,
-            "param": self.param,
-            "code": self.code,
-            "request_id": request_id,
-        }
-        return json.dumps({"error": error}).encode()
-
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the headers that the error adds."""
-        headers = []
-        if self.retry_after_s is not None:
-            headers.append((b"retry-after", str(self.retry_after_s).encode()))
-        if self.status == 401:
-            headers.append((b"www-authenticate", b"Bearer"))
-        if self.status == 405:
-            headers.append((b"allow", b"POST"))
-        return headers
+JSON_SCHEMA_FIELDS = frozenset({"name", "schema", "description", "strict"})
+# What OpenAI's API has and this server has not: clients send it as null when it is not used.
+NULL_FIELDS = (
+    "audio", "function_call", "functions", "logit_bias", "metadata", "modalities",
+    "parallel_tool_calls", "prediction", "reasoning_effort", "service_tier", "store", "suffix",
+    "tool_choice", "tools",
+)  # fmt: skip
+NULL_MESSAGE_FIELDS = ("audio", "function_call", "name", "refusal", "tool_call_id", "tool_calls")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +42,31 @@ class Limits:
         max_tokens: Longest answer that may be asked for, tokens.
         max_choices: Largest ``n``.
         unsupported: Fields that the engine behind it would ignore.
+        count_tokens: Counts a prompt's tokens where the engine does not bound it.
     """
 
     model_name: str
     max_tokens: int
     max_choices: int
     unsupported: frozenset[str] = frozenset()
+    count_tokens: Callable[[Any], int] | None = None
+
+    def check_context(self, request: "Request") -> None:
+        """Refuse a prompt over the context, for an engine that would not.
+
+        Raises:
+            ApiError: 400.
+        """
+        if self.count_tokens is None:
+            return
+        num_tokens = self.count_tokens(request.prompt)
+        if num_tokens >= self.max_tokens:
+            raise ApiError(
+                400,
+                f"the prompt has {num_tokens} tokens or more; the context length is "
+                f"{self.max_tokens}",
+                code="context_length_exceeded",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +88,29 @@ class Request:
         """The messages, or the text to complete."""
         return self.body.get("messages", self.body.get("prompt"))
 
-    def payload(self) -> bytes:
-        """Return the JSON that goes upstream; streams always report their usage.
+    @property
+    def model(self) -> str:
+        """The model that is asked for."""
+        return str(self.body["model"])
 
-        Raises:
-            ApiError: when a text holds half a surrogate pair, which no UTF-8 can spell.
-        """
+    @property
+    def max_tokens(self) -> int:
+        """The longest answer that is asked for, tokens; 0 where none is said."""
+        body = self.body
+        longest = body.get("max_completion_tokens") or body.get("max_tokens") or 0
+        return int(longest) * self.num_choices
+
+    @property
+    def num_choices(self) -> int:
+        """How many answers are asked for."""
+        return int(self.body.get("n", 1))
+
+    def payload(self) -> bytes:
+        """Return the JSON that goes upstream; streams always report their usage."""
         body = self.body
         if self.stream:
             body = {**body, "stream_options": {"include_usage": True}}
-        try:
-            return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-        except ValueError:
-            raise ApiError(400, "the body holds text or numbers that JSON cannot spell") from None
+        return orjson.dumps(body)
 
 
 Checker = Callable[[str, Any, Limits], Any]
@@ -141,6 +133,8 @@ def _number(low: float, high: float) -> Checker:
 
 
 def _integer(param: str, value: Any, low: int, high: int) -> Any:
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        value = int(value)  # 1.0 is an integer in JSON Schema's eyes
     if isinstance(value, bool) or not isinstance(value, int):
         _fail(param, "must be an integer")
     if not low <= value <= high:
@@ -160,6 +154,8 @@ def _stop(param: str, value: Any, _limits: Limits) -> Any:
         _fail(param, "must be a text or a list of texts, none empty")
     if len(stops) > MAX_STOPS:
         _fail(param, f"at most {MAX_STOPS} texts, but got {len(stops)}")
+    if any(len(text) > MAX_STOP_LENGTH for text in stops):
+        _fail(param, f"at most {MAX_STOP_LENGTH} characters each")
     return value
 
 
@@ -181,10 +177,11 @@ def _messages(param: str, value: Any, _limits: Limits) -> Any:
 def _message(param: str, message: Any) -> dict[str, str]:
     if not isinstance(message, dict):
         _fail(param, "must be an object with role and content")
-    given = {name for name, value in message.items() if value is not None}
-    if unknown := sorted(given - MESSAGE_FIELDS):
+    nulls = {name for name in NULL_MESSAGE_FIELDS if message.get(name, 0) is None}
+    if unknown := sorted(message.keys() - MESSAGE_FIELDS - nulls):
         _fail(f"{param}.{unknown[0]}", "is not supported")
-    if message.get("role") not in ROLES:
+    role = message.get("role")
+    if not isinstance(role, str) or role not in ROLES:
         _fail(f"{param}.role", f"must be one of {', '.join(ROLES)}")
     return {"role": message["role"], "content": _content(f"{param}.content", message)}
 
@@ -192,7 +189,7 @@ def _message(param: str, message: Any) -> dict[str, str]:
 def _content(param: str, message: dict[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, str):
-        return content
+        return content or _fail(param, "must not be empty")
     if not isinstance(content, list) or not content:
         _fail(param, "must be a text or a list of text parts")
     return "\n".join(_part(f"{param}[{index}]", part) for index, part in enumerate(content))
@@ -201,8 +198,8 @@ def _content(param: str, message: dict[str, Any]) -> str:
 def _part(param: str, part: Any) -> str:
     if not isinstance(part, dict) or part.keys() != {"type", "text"} or part["type"] != "text":
         _fail(param, "only text parts, {type: text, text: …}, are supported")
-    if not isinstance(part["text"], str):
-        _fail(f"{param}.text", "must be a text")
+    if not isinstance(part["text"], str) or not part["text"]:
+        _fail(f"{param}.text", "must be a text, not empty")
     return str(part["text"])
 
 
@@ -215,7 +212,25 @@ def _text(param: str, value: Any, _limits: Limits) -> Any:
 def _response_format(param: str, value: Any, _limits: Limits) -> Any:
     if not isinstance(value, dict) or value.get("type") not in RESPONSE_FORMATS:
         _fail(param, f"must be an object whose type is one of {', '.join(RESPONSE_FORMATS)}")
+    fields = {"type", "json_schema"} if value["type"] == "json_schema" else {"type"}
+    if value.keys() != fields:
+        _fail(param, f"must hold exactly {', '.join(sorted(fields))}")
+    if "json_schema" in value:
+        _json_schema(f"{param}.json_schema", value["json_schema"])
     return value
+
+
+def _json_schema(param: str, value: Any) -> None:
+    if not isinstance(value, dict) or value.keys() - JSON_SCHEMA_FIELDS:
+        _fail(param, f"must be an object of {', '.join(sorted(JSON_SCHEMA_FIELDS))}")
+    if not isinstance(value.get("name"), str) or not value["name"]:
+        _fail(f"{param}.name", "must be a text, not empty")
+    if not isinstance(value.get("schema"), dict):
+        _fail(f"{param}.schema", "must be an object")
+    if not isinstance(value.get("description"), str | None):
+        _fail(f"{param}.description", "must be a text")
+    if not isinstance(value.get("strict"), bool | None):
+        _fail(f"{param}.strict", "must be true or false")
 
 
 def _stream_options(param: str, value: Any, _limits: Limits) -> Any:
@@ -228,12 +243,12 @@ COMMON_FIELDS: dict[str, Checker] = {
     "model": _model,
     "max_tokens": lambda p, v, limits: _integer(p, v, 1, limits.max_tokens),
     "temperature": _number(0, 2),
-    "top_p": _number(1e-6, 1),
+    "top_p": _number(MIN_TOP_P, 1),
     "n": lambda p, v, limits: _integer(p, v, 1, limits.max_choices),
     "stream": _boolean,
     "stream_options": _stream_options,
     "stop": _stop,
-    "seed": lambda p, v, _: _integer(p, v, -(2**63), 2**63 - 1),
+    "seed": lambda p, v, _: _integer(p, v, *SEEDS),
     "presence_penalty": _number(-2, 2),
     "frequency_penalty": _number(-2, 2),
     "response_format": _response_format,
@@ -301,18 +316,20 @@ def present_prediction(answer: dict[str, Any]) -> dict[str, Any]:
 def _parse(
     data: bytes, limits: Limits, fields: dict[str, Checker], required: tuple[str, ...]
 ) -> Request:
-    given = {name: value for name, value in decode_json(data).items() if value is not None}
+    body = decode_json(data)
+    known = fields.keys() | NULL_FIELDS
+    given = {n: value for n, value in body.items() if value is not None or n not in known}
     for name in required:
         if name not in given:
             _fail(name, "must be set")
-    body = {}
+    checked = {}
     for name, value in given.items():
         if name not in fields:
             _fail(name, "is not supported")
         if name in limits.unsupported:
             _fail(name, "is not supported by the engine behind this server")
-        body[name] = fields[name](name, value, limits)
-    return _request(body)
+        checked[name] = fields[name](name, value, limits)
+    return _request(checked)
 
 
 def _request(body: dict[str, Any]) -> Request:
@@ -332,23 +349,17 @@ def decode_json(data: bytes) -> dict[str, Any]:
     """Return a JSON object from a request's body.
 
     Raises:
-        ApiError: not UTF-8, not JSON, NaN or infinite, too deep, or not an object.
+        ApiError: not UTF-8, not JSON, NaN or infinite, half a surrogate pair, too deep, or not an
+            object.
     """
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-    except UnicodeDecodeError:
-        raise ApiError(400, "the body is not UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ApiError(400, f"the body is not JSON: {reason}") from None
+        value = orjson.loads(data)
+    except ValueError as error:
+        raise ApiError(400, f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ApiError(400, "the body must be a JSON object")
     _check_depth(value)
     return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _check_depth(value: Any) -> None:

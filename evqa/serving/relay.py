@@ -7,19 +7,23 @@ leaves cancels the engine's work by closing the connection to it.
 """
 
 import asyncio
-import contextlib
-import json
 import logging
-import secrets
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import orjson
 
-from evqa.serving.auth import ApiKey, KeyRing
-from evqa.serving.events import EventStream, error_event
+from evqa.serving.accounts import Accounts
+from evqa.serving.api_error import ApiError
+from evqa.serving.auth import KeyRing
+from evqa.serving.call import CLIENT_CLOSED_REQUEST, FAREWELL_S, Call
+from evqa.serving.clock import StreamClock
+from evqa.serving.events import EventStream
+from evqa.serving.fleet import Fleet
+from evqa.serving.gate import STOPPING, Gate, busy
 from evqa.serving.intake import (
     ClientGoneError,
     Receive,
@@ -29,16 +33,16 @@ from evqa.serving.intake import (
     read_body,
     unless_gone,
 )
-from evqa.serving.metrics import ServerMetrics
-from evqa.serving.protocol import ApiError, Limits, Request
-from evqa.serving.upstream import UpstreamPool, engine_broke, engine_timed_out, error_of_status
-from evqa.serving.usage import RequestLog, RequestRecord, hash_answer, hash_prompt, utc_now
+from evqa.serving.keys import ApiKey
+from evqa.serving.limits import KeyLimiter
+from evqa.serving.protocol import Limits, Request
+from evqa.serving.tracing import parse_traceparent
+from evqa.serving.upstream import Upstream, engine_broke, engine_timed_out, post
 
 if TYPE_CHECKING:
     from evqa.config.serving import TimeoutsConfig
 
-CLIENT_CLOSED_REQUEST = 499
-MAX_ERROR_BYTES = 1 << 16
+MAX_ANSWER_BYTES = 64 << 20
 EVENT_STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -52,30 +56,25 @@ class Proxy:
     """What the endpoints of one server share.
 
     Attributes:
-        version: Told in every answer's ``x-model-version``.
-        says_done: The engine ends its streams with ``[DONE]``.
-        draining: Nothing new is admitted.
-        in_flight: Requests being relayed.
+        session: Connections to the engines; there while the server runs.
     """
 
     keys: KeyRing
-    pool: UpstreamPool
-    limits: Limits
+    limiter: KeyLimiter
+    gate: Gate
+    fleet: Fleet
+    accounts: Accounts
+    model_name: str
     timeouts: "TimeoutsConfig"
-    metrics: ServerMetrics
-    requests: RequestLog
-    version: str
     max_body_bytes: int
-    max_in_flight: int
-    says_done: bool = True
-    draining: bool = False
-    in_flight: int = 0
+    max_connections: int
+    session: aiohttp.ClientSession | None = None
 
-    def authenticate(self, scope: Scope) -> ApiKey:
+    def authenticate(self, scope: Scope, route: str) -> ApiKey:
         """Return the key that a request brings.
 
         Raises:
-            ApiError: 401.
+            ApiError: 401 without a good key, 403 where its scope ends.
         """
         key = self.keys.authenticate(header(scope, b"authorization"))
         if key is None:
@@ -85,89 +84,11 @@ class Proxy:
                 "authentication_error",
                 code="invalid_api_key",
             )
+        if not key.may_use(route):
+            raise ApiError(
+                403, f"this key may not use {route}", "permission_error", code="route_not_allowed"
+            )
         return key
-
-    @contextlib.contextmanager
-    def slot(self) -> Iterator[None]:
-        """Count a request as in flight while the block runs.
-
-        Raises:
-            ApiError: 503 when there are too many, or the server is stopping.
-        """
-        if self.draining:
-            raise _busy("the server is stopping", "server_stopping")
-        if self.in_flight >= self.max_in_flight:
-            raise _busy("too many requests are in flight", "server_busy")
-        self.in_flight += 1
-        self.metrics.in_flight.set(self.in_flight)
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            self.metrics.in_flight.set(self.in_flight)
-
-
-def _busy(message: str, code: str) -> ApiError:
-    return ApiError(
-        503, f"{message}; try again shortly", "server_error", code=code, retry_after_s=1
-    )
-
-
-@dataclass(slots=True, kw_only=True)
-class Call:
-    """One request on its way.
-
-    Attributes:
-        started: When its body was whole, seconds (monotonic).
-        status: Sent to the client, or what came of it afterwards.
-        answering: The answer's head has been sent.
-        answer: Text of the answer; of a stream, once it is over.
-    """
-
-    send: Send
-    version: str
-    id: str = field(default_factory=lambda: f"req_{secrets.token_hex(12)}")
-    started: float = field(default_factory=time.perf_counter)
-    time: str = field(default_factory=utc_now)
-    key: ApiKey | None = None
-    request: Request | None = None
-    status: int = 200
-    answering: bool = False
-    first_byte_s: float | None = None
-    stream: EventStream | None = None
-    usage: dict[str, Any] = field(default_factory=dict)
-    answer: str | None = None
-
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the head of the answer."""
-        self.status = status
-        self.answering = True
-        labels = [(b"x-request-id", self.id.encode()), (b"x-model-version", self.version.encode())]
-        await self.send(
-            {"type": "http.response.start", "status": status, "headers": headers + labels}
-        )
-
-    async def piece(self, data: bytes) -> None:
-        """Send a piece of the body, with more to come."""
-        await self.send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def finish(self, data: bytes = b"") -> None:
-        """Send the last piece of the body."""
-        await self.send({"type": "http.response.body", "body": data})
-
-    async def reply(self, status: int, data: bytes, *extra: tuple[bytes, bytes]) -> None:
-        """Send a whole JSON answer."""
-        length = (b"content-length", str(len(data)).encode())
-        await self.start(status, [(b"content-type", b"application/json"), length, *extra])
-        await self.finish(data)
-
-    async def fail(self, error: ApiError) -> None:
-        """Tell the client of an error: as a status, or as the last event of a stream."""
-        if self.answering:
-            self.status = error.status
-            await self.finish(error_event(error.body(self.id)))
-        else:
-            await self.reply(error.status, error.body(self.id), *error.headers())
 
 
 class RelayEndpoint:
@@ -200,153 +121,202 @@ class RelayEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
-        call = Call(send=send, version=self._proxy.version)
+        version = self._proxy.fleet.primary.version
+        call = Call(scope=scope, receive=receive, send=send, version=version, route=self._route)
         try:
-            await self._answer(call, scope, receive)
+            await self._answer(call)
         except ApiError as error:
-            await call.fail(error)
+            await _say(call, error)
         except ClientGoneError:
-            call.status = CLIENT_CLOSED_REQUEST
+            call.status, call.error = CLIENT_CLOSED_REQUEST, "client_gone"
+            call.hang_up()
+        except asyncio.CancelledError:  # the time for what was in flight is over
+            await _say(call, busy("the server stopped before the answer was over", STOPPING))
+            raise
         except Exception:
             log.exception("request %s failed", call.id)
-            call.status = 500
-            await call.fail(ApiError(500, "an error in the server", "server_error"))
+            await _say(call, ApiError(500, "an error in the server", "server_error"))
         finally:
-            self._record(call)
+            self._proxy.accounts.close(call)
 
-    async def _answer(self, call: Call, scope: Scope, receive: Receive) -> None:
+    async def _answer(self, call: Call) -> None:
         proxy = self._proxy
-        if scope["method"] != "POST":
+        if call.scope["method"] != "POST":
             raise ApiError(405, f"{self._route}: only POST is allowed")
-        call.key = proxy.authenticate(scope)
-        data = await read_body(scope, receive, proxy.max_body_bytes, self._times.body_s)
+        proxy.gate.check()
+        call.key = key = proxy.authenticate(call.scope, self._route)
+        data = await read_body(call.scope, call.receive, proxy.max_body_bytes, self._times.body_s)
         call.started = time.perf_counter()
-        request = self._parse(data, proxy.limits)
+        if proxy.accounts.tracer is not None:
+            call.trace = parse_traceparent(header(call.scope, b"traceparent"))
+        request = self._parse(data, proxy.fleet.primary.limits)
+        if not key.may_ask(request.model):
+            raise ApiError(
+                403,
+                f"this key may not ask {request.model!r}",
+                "permission_error",
+                code="model_not_allowed",
+                param="model",
+            )
+        proxy.fleet.primary.limits.check_context(request)
         payload = request.payload()
-        with proxy.slot():
+        call.num_payload_bytes = len(payload)
+        call.ticket = proxy.limiter.admit(key, len(payload), request.max_tokens)
+        try:
+            await unless_gone(self._relay(call, request, payload), call.receive, call.is_over)
+        finally:
+            call.settle(proxy.limiter)
+
+    async def _relay(self, call: Call, request: Request, payload: bytes) -> None:
+        proxy = self._proxy
+        await proxy.gate.enter()
+        try:
+            call.entered = time.perf_counter()
             call.request = request
-            relay = self._stream if request.stream else self._fetch
-            await unless_gone(relay(call, payload), receive)
+            call.deployment = deployment = proxy.fleet.choose(call.key.id if call.key else "")
+            call.version = deployment.version
+            deployment.enter()
+            try:
+                if request.stream:
+                    await self._stream(call, payload)
+                else:
+                    await self._fetch(call, payload)
+            finally:
+                deployment.leave()
+        finally:
+            proxy.gate.leave()
 
     async def _fetch(self, call: Call, payload: bytes) -> None:
         """Relay an answer that comes in one piece."""
-        proxy = self._proxy
+        deployment = call.deployment
+        assert deployment is not None
+        data = b""
+
+        async def attempt(upstream: Upstream) -> None:
+            nonlocal data
+            data = await self._read_answer(upstream, payload, call)
+
         try:
-            async with (
-                asyncio.timeout(self._times.total_s),
-                proxy.pool.post(self._upstream_path, payload) as response,
-            ):
-                data = await response.read()
-                status = response.status
+            with StreamClock.of_total(self._times.total_s):
+                await deployment.pool.ask(attempt, call.is_answering)
         except TimeoutError:
             raise engine_timed_out(f"(more than {self._times.total_s:g} s)") from None
-        except aiohttp.ClientError:
-            raise engine_broke("was cut off") from None
-        if status != 200:
-            raise error_of_status(status, data)
         answer = _parse_answer(data)
         call.usage = answer.get("usage") or {}
         call.answer = answer_text(answer)
-        await call.reply(
-            200, json.dumps(self._present(answer)).encode() if self._present else data
-        )
+        if self._present is not None:
+            data = orjson.dumps(self._present(answer))
+        await call.reply(200, data)
+
+    async def _read_answer(self, upstream: Upstream, payload: bytes, call: Call) -> bytes:
+        session = self._proxy.session
+        assert session is not None
+        async with post(
+            session, upstream, self._upstream_path, payload, call.trace_headers()
+        ) as response:
+            try:
+                return await _read_all(response.content)
+            except aiohttp.ClientError:
+                raise engine_broke("was cut off") from None
 
     async def _stream(self, call: Call, payload: bytes) -> None:
         """Relay server-sent events, whole ones only, to the end that the engine announces."""
-        assert call.request is not None
-        call.stream = EventStream(
-            keep_usage=call.request.include_usage, says_done=self._proxy.says_done
-        )
-        times = self._times
+        deployment, request = call.deployment, call.request
+        assert deployment is not None
+        assert request is not None
+        clock = StreamClock(self._times.first_byte_s, self._times.idle_s, self._times.total_s)
+
+        async def attempt(upstream: Upstream) -> None:
+            call.stream = EventStream(
+                keep_usage=request.include_usage,
+                says_done=deployment.says_done,
+                one_choice=request.num_choices == 1,
+            )
+            await self._relay_events(call, call.stream, upstream, payload, clock)
+
         try:
-            async with asyncio.timeout(min(times.first_byte_s, times.total_s)) as limit:
-                await self._relay_events(call, call.stream, payload, limit)
+            with clock:
+                await deployment.pool.ask(attempt, call.is_answering)
+                assert call.stream is not None
+                await call.finish(call.stream.closing)
         except TimeoutError:
-            what = "between two events" if call.answering else "to begin its answer"
-            raise engine_timed_out(what) from None
-        except (aiohttp.ClientError, ValueError) as error:
-            detail = str(error) if isinstance(error, ValueError) else "was cut off"
-            raise engine_broke(detail) from None
-        if not call.stream.complete:
-            raise engine_broke("was cut off")
-        await call.finish(call.stream.closing)
+            if call.sending:
+                raise ClientGoneError from None  # it does not read
+            raise engine_timed_out(clock.what) from None
 
     async def _relay_events(
-        self, call: Call, stream: EventStream, payload: bytes, limit: asyncio.Timeout
+        self,
+        call: Call,
+        stream: EventStream,
+        upstream: Upstream,
+        payload: bytes,
+        clock: StreamClock,
     ) -> None:
-        times = self._times
-        now = asyncio.get_running_loop().time
-        end = now() + times.total_s
-        async with self._proxy.pool.post(self._upstream_path, payload) as response:
-            if response.status != 200:
-                raise error_of_status(
-                    response.status, await response.content.read(MAX_ERROR_BYTES)
-                )
+        session = self._proxy.session
+        assert session is not None
+        async with post(
+            session, upstream, self._upstream_path, payload, call.trace_headers()
+        ) as response:
             if response.content_type != "text/event-stream":
                 raise engine_broke("is not an event stream")
-            async for piece in response.content.iter_any():
-                events = stream.feed(piece)
-                if events:
-                    if not call.answering:
-                        call.first_byte_s = time.perf_counter() - call.started
-                        await call.start(200, EVENT_STREAM_HEADERS)
-                    await call.piece(events)
-                limit.reschedule(min(now() + times.idle_s, end))
+            content = response.content
+            try:
+                while piece := await content.readany():
+                    clock.tick()
+                    if events := stream.feed(piece):
+                        if not call.answering:
+                            call.first_byte_s = time.perf_counter() - call.started
+                            await call.start(200, EVENT_STREAM_HEADERS)
+                        await call.piece(events)
+                    if stream.failed:
+                        raise engine_broke("ended with an error")
+            except (aiohttp.ClientError, ValueError) as error:
+                detail = str(error) if isinstance(error, ValueError) else "was cut off"
+                raise engine_broke(detail) from None
+            if not stream.complete:
+                raise engine_broke("was cut off")
 
-    def _record(self, call: Call) -> None:
-        """Count the request and, when it reached the engine, write its record."""
-        metrics = self._proxy.metrics
-        metrics.count(self._route, call.status)
-        if call.request is None or call.key is None:
-            return
-        latency_s = time.perf_counter() - call.started
-        record = self._make_record(call, call.request, call.key, latency_s)
-        metrics.observe(
-            latency_s=latency_s,
-            first_byte_s=call.first_byte_s,
-            num_prompt_tokens=record.num_prompt_tokens,
-            num_completion_tokens=record.num_completion_tokens,
-        )
-        try:
-            self._proxy.requests.append(record)
-        except OSError as error:
-            log.error("request %s: its record was not written: %s", call.id, error)  # noqa: TRY400
 
-    def _make_record(
-        self, call: Call, request: Request, key: ApiKey, latency_s: float
-    ) -> RequestRecord:
-        num_completion_tokens = call.usage.get("completion_tokens")
-        if call.stream is not None and call.stream.passed:
-            call.usage = call.stream.usage or {}
-            call.answer = call.stream.text()
-            num_completion_tokens = call.stream.num_tokens()
-        texts = self._proxy.requests.record_text
-        return RequestRecord(
-            id=call.id,
-            time=call.time,
-            key_id=key.id,
-            version=call.version,
-            model=self._proxy.limits.model_name,
-            prompt_sha256=hash_prompt(request.prompt),
-            answer_sha256=hash_answer(call.answer),
-            num_prompt_tokens=call.usage.get("prompt_tokens"),
-            num_completion_tokens=num_completion_tokens,
-            ttft_ms=None if call.first_byte_s is None else round(call.first_byte_s * 1e3, 3),
-            latency_ms=round(latency_s * 1e3, 3),
-            status=call.status,
-            prompt=request.prompt if texts else None,
-            answer=call.answer if texts else None,
-        )
+async def _say(call: Call, error: ApiError) -> None:
+    """Tell the client of an error, unless it does not read."""
+    try:
+        async with asyncio.timeout(FAREWELL_S):
+            await call.fail(error)
+    except TimeoutError:
+        call.hang_up()
+
+
+async def _read_all(content: aiohttp.StreamReader) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while piece := await content.readany():
+        size += len(piece)
+        if size > MAX_ANSWER_BYTES:
+            raise engine_broke("is too large")
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _parse_answer(data: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(data)
-    except (ValueError, RecursionError):
+        answer = orjson.loads(data)
+    except ValueError:
         raise engine_broke("is not JSON") from None
-    if not isinstance(answer, dict) or not answer.get("choices"):
+    if not isinstance(answer, dict) or not _are_choices(answer.get("choices")):
         raise engine_broke("holds no choices")
     return answer
+
+
+def _are_choices(choices: Any) -> bool:
+    return (
+        isinstance(choices, list)
+        and bool(choices)
+        and all(
+            isinstance(choice, dict)
+            and (isinstance(choice.get("message"), dict) or "text" in choice)
+            for choice in choices
+        )
+    )
 
 
 def answer_text(answer: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Iterator
@@ -16,11 +17,9 @@ from evqa.serving.relay import Proxy
 
 if TYPE_CHECKING:
     from evqa.config.serving import ServerConfig
-    from evqa.serving.engine import EngineProcess
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 30
-WATCH_S = 0.25
 
 
 class _Server(uvicorn.Server):
@@ -39,7 +38,8 @@ def bind(host: str, port: int) -> socket.socket:
         OutsideError: when the port is taken, or the address is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # the protocol is named: asyncio sends small answers at once (TCP_NODELAY) only where it is
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -54,30 +54,26 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 async def serve_until_stopped(
-    proxy: Proxy, listener: socket.socket, config: "ServerConfig", engine: "EngineProcess | None"
+    proxy: Proxy, listener: socket.socket, config: "ServerConfig"
 ) -> None:
     """Answer until SIGINT or SIGTERM; then let what is in flight finish, and return.
 
     A second signal stops at once.
-
-    Raises:
-        OutsideError: when the engine ends by itself.
     """
     server = _Server(_uvicorn_config(proxy, config))
+    gc.collect()
+    gc.freeze()  # what is here now stays: the collector need not look at it again
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, _on_signal, stop, server)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    watching = asyncio.create_task(_watch(stop, engine))
-    await asyncio.wait({serving, watching}, return_when=asyncio.FIRST_COMPLETED)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     await _drain(proxy, server, config.timeouts.drain_s)
     server.should_exit = True
     await serving
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
-    if not stop.is_set() and engine is not None:
-        raise OutsideError(f"the engine ended by itself: {engine.last_error()}")
+    stopping.cancel()
 
 
 def _uvicorn_config(proxy: Proxy, config: "ServerConfig") -> uvicorn.Config:
@@ -103,17 +99,11 @@ def _on_signal(stop: asyncio.Event, server: uvicorn.Server) -> None:
     stop.set()
 
 
-async def _watch(stop: asyncio.Event, engine: "EngineProcess | None") -> None:
-    """Return when a signal came, or the engine has ended."""
-    while not stop.is_set() and (engine is None or engine.running):
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), WATCH_S)
-
-
 async def _drain(proxy: Proxy, server: uvicorn.Server, drain_s: float) -> None:
     """Refuse what is new and wait for what is in flight."""
-    proxy.draining = True
+    proxy.gate.draining = True
     loop = asyncio.get_running_loop()
     end = loop.time() + drain_s
-    while proxy.in_flight and loop.time() < end and not server.force_exit:
+    gate = proxy.gate
+    while (gate.in_flight or gate.num_waiting) and loop.time() < end and not server.force_exit:
         await asyncio.sleep(0.05)

@@ -47,7 +47,7 @@ def run_trial(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509  the sweep has no threads
+            preexec_fn=die_when_parent_dies(),  # noqa: PLW1509  the sweep has no threads
         )
     try:
         code = process.wait(timeout=timeout_s)
@@ -62,7 +62,8 @@ def run_trial(
     return Outcome(reason=_why(code, folder / LOG_NAME), seconds=seconds)
 
 
-def _die_with_parent() -> Callable[[], None]:
+def die_when_parent_dies() -> Callable[[], None]:
+    """Return what a child runs first, so that the kernel kills it when its parent dies."""
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
 

@@ -1,6 +1,5 @@
-"""What watches a training: random state, flight recorder, interruption, progress, tracker."""
+"""What watches a training: random state, interruption, progress (the recorder is apart)."""
 
-import json
 import random
 import signal
 import time
@@ -10,17 +9,13 @@ from typing import Any
 
 import lightning
 import numpy as np
-import psutil
 import torch
 from lightning.pytorch.callbacks import Callback
 
 from evqa.errors import InterruptedRunError
-from evqa.files import write_text
 from evqa.progress import Bar
-from evqa.tracking import Tracker
-from evqa.training.module import TRAIN_LOSS, VALIDATION_LOSS, QLoRAModule
-
-GIB = 2**30
+from evqa.training.module import VALIDATION_LOSS, QLoRAModule
+from evqa.training.recorder import memory_gib
 
 
 class RandomState(Callback):
@@ -65,102 +60,6 @@ class RandomState(Callback):
         self._state = None
 
 
-def peak_memory_gib(device: torch.device) -> float:
-    """Return the memory held now: reserved on a GPU, resident on a CPU (GiB)."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device) / GIB
-    return float(psutil.Process().memory_info().rss) / GIB
-
-
-class FlightRecorder(Callback):
-    """Writes a line a step into ``steps.jsonl`` and sends the same figures to the tracker.
-
-    After resuming, lines of steps that will be made again are cut off, and the next line carries
-    ``resumed_from_step``.
-    """
-
-    def __init__(self, path: Path, tracker: Tracker, every_n_steps: int) -> None:
-        self.path = path
-        self.tracker = tracker
-        self.every_n_steps = every_n_steps
-        self.peak_gib = 0.0
-        self._ids: list[str] = []
-        self._resumed_from: int | None = None
-        self._last = (0.0, 0)
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: QLoRAModule) -> None:
-        """Cut off what will be made again."""
-        done = trainer.global_step
-        if self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]
-            write_text(self.path, "".join(w for w in whole if json.loads(w)["step"] <= done))
-        self._resumed_from = done or None
-        self._last = (time.perf_counter(), pl_module.num_label_tokens)
-
-    def on_train_batch_start(
-        self, trainer: lightning.Trainer, pl_module: QLoRAModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Remember the samples of the step."""
-        if batch_idx % trainer.accumulate_grad_batches == 0:
-            self._ids = []
-        self._ids.extend(batch["sample_ids"])
-        self._step_before = trainer.global_step
-
-    def on_before_optimizer_step(
-        self, trainer: lightning.Trainer, pl_module: QLoRAModule, optimizer: Any
-    ) -> None:
-        """Measure the gradient before it is clipped."""
-        gradients = [p.grad for p in pl_module.trainable().values() if p.grad is not None]
-        norms = torch.stack([gradient.detach().norm() for gradient in gradients])
-        self._gradient_norm = float(norms.norm())
-
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: QLoRAModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Write the line of a finished step."""
-        if trainer.global_step == self._step_before:
-            return
-        line = self._line(trainer, pl_module)
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
-        if trainer.global_step % self.every_n_steps == 0:
-            figures = ("gradient_norm", "lr", "label_tokens_per_s", "memory_gib")
-            values = {TRAIN_LOSS: line["loss"], **{f"train/{k}": line[k] for k in figures}}
-            self.tracker.metrics(values, trainer.global_step)
-
-    def _line(self, trainer: lightning.Trainer, module: QLoRAModule) -> dict[str, Any]:
-        before, tokens_before = self._last
-        self._last = (time.perf_counter(), module.num_label_tokens)
-        seconds = self._last[0] - before
-        memory_gib = peak_memory_gib(module.device)
-        self.peak_gib = max(self.peak_gib, memory_gib)
-        line: dict[str, Any] = {
-            "step": trainer.global_step,
-            "epoch": trainer.current_epoch,
-            "loss": module.last_step_loss,
-            "gradient_norm": self._gradient_norm,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
-            "label_tokens_per_s": round((module.num_label_tokens - tokens_before) / seconds, 2),
-            "memory_gib": round(memory_gib, 4),
-            "sample_ids": self._ids,
-        }
-        if self._resumed_from is not None:
-            line["resumed_from_step"], self._resumed_from = self._resumed_from, None
-        return line
-
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: QLoRAModule) -> None:
-        """Send the validation loss to the tracker."""
-        value = trainer.callback_metrics.get(VALIDATION_LOSS)
-        if value is not None and not trainer.sanity_checking:
-            self.tracker.metrics({VALIDATION_LOSS: float(value)}, trainer.global_step)
-
-
 class GracefulStop(Callback):
     """Turns Ctrl-C and SIGTERM into a checkpoint at the next step; a second one ends at once."""
 
@@ -200,7 +99,7 @@ class GracefulStop(Callback):
 
 
 class StepProgress(Callback):
-    """A bar over optimiser steps with loss, label tokens a second and memory."""
+    """A bar over optimiser steps with loss, tokens a second, memory and the time left."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
@@ -211,7 +110,8 @@ class StepProgress(Callback):
         self._bar = Bar("training the adapter", pl_module.num_steps)
         self._bar.at(trainer.global_step, pl_module.num_steps)
         self._started = time.perf_counter()
-        self._tokens_before = pl_module.num_label_tokens
+        self._first_step = trainer.global_step
+        self._tokens = 0
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -220,13 +120,15 @@ class StepProgress(Callback):
         if self._bar is None or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         seconds = time.perf_counter() - self._started
-        rate = (pl_module.num_label_tokens - self._tokens_before) / seconds
-        note = f"loss {pl_module.last_step_loss:.3f}, {rate:.0f} label tokens/s"
+        self._tokens += pl_module.tally.num_tokens
+        done = trainer.global_step - self._first_step
+        left_s = seconds / max(1, done) * (pl_module.num_steps - trainer.global_step)
+        note = f"loss {pl_module.tally.loss:.3f}, {self._tokens / seconds:.0f} tokens/s"
         value = trainer.callback_metrics.get(VALIDATION_LOSS)
         if value is not None:
             note += f", validation {float(value):.3f}"
-        memory_gib = peak_memory_gib(pl_module.device)
-        self._bar.at(trainer.global_step, pl_module.num_steps, f"{note}, {memory_gib:.2f} GiB")
+        note += f", {memory_gib(pl_module.device):.2f} GiB, {left_s:.0f} s left"
+        self._bar.at(trainer.global_step, pl_module.num_steps, note)
 
     def teardown(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
         """Close the bar."""

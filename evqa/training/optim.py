@@ -1,6 +1,5 @@
 """Optimiser and learning-rate schedule from their configs."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -8,9 +7,11 @@ import torch
 from evqa.config.training import LrSchedulerConfig, OptimizerConfig, Schedule
 from evqa.errors import UserError
 
+LORA_B = "lora_B"
+
 
 def build_optimizer(
-    config: OptimizerConfig, parameters: Iterable[torch.nn.Parameter]
+    config: OptimizerConfig, parameters: dict[str, torch.nn.Parameter]
 ) -> torch.optim.Optimizer:
     """Build the optimiser that ``optimizer._target_`` names.
 
@@ -26,12 +27,23 @@ def build_optimizer(
         line = str(error).splitlines()[0]
         raise UserError(f"optimizer._target_={target}: cannot be imported: {line}") from None
     optimizer: torch.optim.Optimizer = kind(
-        list(parameters),
+        parameter_groups(config, parameters),
         lr=config.lr,
         betas=tuple(config.betas),
         weight_decay=config.weight_decay,
     )
     return optimizer
+
+
+def parameter_groups(
+    config: OptimizerConfig, parameters: dict[str, torch.nn.Parameter]
+) -> list[dict[str, Any]]:
+    """Return the parameters in groups: B apart when LoRA+ lets it learn faster than A."""
+    if config.lora_plus_ratio == 1.0:
+        return [{"params": list(parameters.values())}]
+    fast = [p for name, p in parameters.items() if LORA_B in name]
+    slow = [p for name, p in parameters.items() if LORA_B not in name]
+    return [{"params": slow}, {"params": fast, "lr": config.lr * config.lora_plus_ratio}]
 
 
 def build_scheduler(

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from evqa.config import TrainConfig, project_dir, to_dict
+from evqa.config.training import MemoryConfig
 from evqa.errors import UserError
 from evqa.files import folder_lock, point_link, write_json
 from evqa.provenance import new_manifest, now, update_manifest
+
+GIB = 2**30
 
 
 @contextmanager
@@ -51,3 +54,14 @@ def prepare_process(seed: int, num_threads: int) -> None:
         torch.set_num_threads(num_threads)
     lightning.seed_everything(seed, workers=True, verbose=False)
     sys.stderr.flush()
+
+
+def cap_gpu_memory(memory: MemoryConfig, accelerator: str) -> None:
+    """Let PyTorch take no more of a GPU than the budget leaves after the CUDA context."""
+    import torch
+
+    if memory.budget_gib is None or accelerator == "cpu" or not torch.cuda.is_available():
+        return
+    total_gib = torch.cuda.get_device_properties(0).total_memory / GIB
+    allowed_gib = memory.budget_gib - memory.context_gib
+    torch.cuda.set_per_process_memory_fraction(min(1.0, max(0.01, allowed_gib / total_gib)))

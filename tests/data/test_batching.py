@@ -7,10 +7,18 @@ from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evqa.data.batching import BatchLoader, BatchPlan, epoch_batches
+from evqa.config.training import Batching
+from evqa.data.batching import BatchLoader, BatchPlan, epoch_batches, pack, spread
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=50)
-PLANS = st.builds(BatchPlan, st.integers(1, 5), st.integers(1, 4), st.integers(1, 3))
+PLANS = st.builds(
+    BatchPlan,
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.sampled_from(list(Batching)),
+    st.just(60),
+)
 
 
 @given(LENGTHS, PLANS, st.integers(0, 5))
@@ -19,7 +27,51 @@ def test_every_sample_is_seen_once(lengths, plan, seed):
     seen = [index for window in windows for batch in window for index in batch.indices]
     assert sorted(seen) == list(range(len(lengths)))
     assert all(len(window) == plan.accumulation * plan.num_devices for window in windows)
-    assert all(len(b.indices) <= plan.micro_batch_size for w in windows for b in w)
+    room = plan.micro_batch_size * plan.max_length_tokens
+    for batch in (batch for window in windows for batch in window):
+        assert sum(lengths[index] for index in batch.indices) <= room
+        assert plan.kind is Batching.packed or len(batch.indices) <= plan.micro_batch_size
+
+
+@given(LENGTHS, PLANS, st.integers(0, 5))
+def test_every_batching_makes_the_same_steps(lengths, plan, seed):
+    """Only the cut differs: each step sees the same samples."""
+
+    def steps(kind):
+        other = BatchPlan(
+            plan.micro_batch_size,
+            plan.accumulation,
+            plan.num_devices,
+            kind,
+            plan.max_length_tokens,
+        )
+        windows = epoch_batches(lengths, lengths, other, np.random.default_rng(seed))
+        return [{i for b in w for i in b.indices} for w in windows], [
+            w[0].num_window_label_tokens for w in windows
+        ]
+
+    assert steps(plan.kind) == steps(Batching.padded)
+
+
+@given(LENGTHS, st.integers(1, 6))
+def test_packing_never_takes_more_passes_than_samples_would(lengths, size):
+    bins = pack(range(len(lengths)), lengths, size * 60)
+    assert sorted(i for b in bins for i in b) == list(range(len(lengths)))
+    assert all(sum(lengths[i] for i in b) <= size * 60 for b in bins)
+    assert len(bins) <= -(-len(lengths) // size)
+
+
+def test_packing_fills_its_passes():
+    rng = np.random.default_rng(1)
+    lengths = np.exp(rng.normal(4.5, 0.7, 400)).clip(10, 512).astype(int).tolist()
+    bins = pack(range(400), lengths, 2048)
+    assert len(bins) == -(-sum(lengths) // 2048)  # no packing can need fewer
+
+
+def test_short_samples_need_fewer_passes():
+    plan = BatchPlan(1, 16, 1, Batching.packed, 512)
+    (window,) = epoch_batches([100] * 16, [50] * 16, plan, np.random.default_rng(0))
+    assert [len(batch.indices) for batch in window] == [0] * 12 + [5, 5, 5, 1]
 
 
 @given(LENGTHS, PLANS)
@@ -62,23 +114,31 @@ def loader(seed=3, **plan):
     return BatchLoader(store(), BatchPlan(**settings), pad_token_id=0, seed=seed)
 
 
+def end_to_end(**plan):
+    return loader(batching=Batching.packed, max_length_tokens=9, **plan)
+
+
 def ids(batches):
     return [batch["sample_ids"] for batch in batches]
 
 
-@settings(deadline=None, max_examples=25)
-@given(st.integers(0, 11), st.integers(0, 2))
-def test_resuming_anywhere_gives_the_rest(stop, epoch):
-    whole = loader()
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 11), st.integers(0, 2), st.sampled_from(list(Batching)))
+def test_resuming_anywhere_gives_the_rest(stop, epoch, batching):
+    def make():
+        return loader(batching=batching)
+
+    whole = make()
     passes = [ids(whole) for _ in range(4)]
-    first = loader()
+    first = make()
     for _ in range(epoch):
         list(first)
     stream = iter(first)
     for _ in range(stop):
         next(stream)
-    state = first.state_dict() if stop else {"epoch": epoch - 1, "position": len(first)}
-    second = loader()
+    beginning = {"epoch": epoch - 1, "position": len(first), "accumulation": 2}
+    state = first.state_dict() if stop else beginning
+    second = make()
     second.load_state_dict(state)
     assert ids(second) == (passes[epoch][stop:] if stop < len(first) else passes[epoch + 1])
     assert ids(second) == passes[epoch + (1 if stop < len(first) else 2)]
@@ -118,3 +178,46 @@ def test_validation_is_in_order_of_length_every_time():
     assert first == second
     widths = [batch["input_ids"].shape[1] for batch in plain]
     assert widths == sorted(widths)
+
+
+def test_a_position_counts_windows_when_they_are_cut_otherwise():
+    """After running out of memory: half the micro-batch, twice the passes, the same samples."""
+    before = loader(micro_batch_size=4, accumulation=1)
+    stream = iter(before)
+    next(stream)
+    rest = [name for batch in ids(stream) for name in batch]
+    after = loader(micro_batch_size=2, accumulation=2)
+    after.load_state_dict({"epoch": 0, "position": 1, "accumulation": 1})
+    assert sorted(name for batch in ids(after) for name in batch) == sorted(rest)
+
+
+def test_end_to_end_rows_keep_samples_apart():
+    for batch in end_to_end():
+        lengths = batch["segment_lengths"] if batch["sample_ids"] else (1,)
+        ends = np.cumsum(lengths)
+        labels = batch["labels"][0]
+        assert labels[0] == -100
+        assert all(labels[end] == -100 for end in ends[:-1])
+        if batch["sample_ids"]:
+            assert batch["input_ids"].shape == (1, ends[-1])
+            assert batch["position_ids"][0].tolist() == [
+                place for length in lengths for place in range(length)
+            ]
+            assert torch.bincount(batch["owners"][0]).tolist() == list(lengths)
+
+
+def test_devices_meet_in_the_last_pass_of_a_packed_step():
+    plan = BatchPlan(1, 4, 2, Batching.packed, 64)
+    windows = epoch_batches([8] * 30, [4] * 30, plan, np.random.default_rng(0))
+    for window in windows:
+        filled = [bool(batch.indices) for batch in window]
+        assert filled == sorted(filled), "the empty ones come first"
+
+
+@given(LENGTHS, st.integers(1, 4), st.integers(2, 4))
+def test_spreading_gives_every_device_as_many_passes(lengths, size, devices):
+    bins = pack(range(len(lengths)), lengths, size * 60)
+    even = spread(bins, lengths, size * 60, devices)
+    assert sorted(i for b in even for i in b) == list(range(len(lengths)))
+    assert all(sum(lengths[i] for i in b) <= size * 60 for b in even)
+    assert even == bins or len(even) % devices == 0

@@ -4,7 +4,7 @@ import pytest
 
 from evqa.config.training import TrainerConfig
 from evqa.data.datamodule import QADataModule
-from evqa.data.dataset import STAGE, build_samples, pad_batch
+from evqa.data.dataset import STAGE, build_samples
 from evqa.errors import GateError, UserError
 from evqa.ledger import Ledger
 from evqa.models.load import load_tokenizer
@@ -63,15 +63,6 @@ def test_too_long_is_dropped_and_counted(tokenizer):
 def test_nothing_left_is_one_line(tokenizer, pairs, max_tokens, error, message):
     with pytest.raises(error, match=message):
         build_samples(pairs, tokenizer, max_tokens, Ledger())
-
-
-def test_padding():
-    rows = [{"input_ids": [1, 2], "labels": [-100, 2]}, {"input_ids": [3], "labels": [3]}]
-    assert pad_batch(rows, 0) == {
-        "input_ids": [[1, 2], [3, 0]],
-        "labels": [[-100, 2], [3, -100]],
-        "attention_mask": [[1, 1], [1, 0]],
-    }
 
 
 def test_the_data_module_hands_out_loaders(tokenizer):

@@ -28,7 +28,13 @@ def engine():
 
 
 @pytest.fixture
-def start_proxy(engine, tmp_path):
+def quick_keys(monkeypatch):
+    """Look at the keys file far more often than once a second."""
+    monkeypatch.setattr("evqa.serving.auth.RELOAD_INTERVAL_S", 0.02)
+
+
+@pytest.fixture
+def start_proxy(engine, tmp_path, quick_keys):
     """Return ``start(*overrides, upstreams=…)``: a proxy on loopback in front of the mock."""
     with contextlib.ExitStack() as stack:
 

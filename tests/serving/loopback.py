@@ -9,8 +9,10 @@ from pathlib import Path
 import httpx
 from aiohttp import web
 
-from evqa.serving.auth import create_key
-from evqa.serving.launch import choose_model, make_proxy, open_keys
+from evqa.serving.fleet import Fleet
+from evqa.serving.jsonlog import JsonLog
+from evqa.serving.keys import create_key
+from evqa.serving.launch import choose_model, first_deployment, make_proxy, open_keys
 from evqa.serving.server import _Server, _uvicorn_config, bind
 
 UPSTREAM_KEY = "upstream-key"
@@ -56,12 +58,22 @@ class MockEngine:
     Attributes:
         seen: Bodies of the requests, in order.
         cancelled: How often a client hung up before the answer was over.
+        sick: Whether it says that it is not healthy.
+        always: How it misbehaves, whatever the message says.
+        polite: Answer well whatever the message says.
+        broken: Whether "engine's own" is answered by an error.
+        delay_s: How long "engine's own" takes.
     """
 
     def __init__(self):
         self.seen = []
         self.headers = []
         self.cancelled = 0
+        self.broken = False
+        self.polite = False
+        self.sick = False
+        self.always = None
+        self.delay_s = 0.0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -96,6 +108,8 @@ class MockEngine:
         self.url = f"http://127.0.0.1:{port}"
 
     async def _models(self, _request):
+        if self.sick:
+            return web.Response(status=503)
         return web.json_response({"object": "list", "data": []})
 
     async def _answer(self, request):
@@ -103,6 +117,7 @@ class MockEngine:
         self.seen.append(body)
         self.headers.append(dict(request.headers))
         how = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
+        how = "ok" if self.polite else self.always or how
         handler = self._stream if body.get("stream") else self._whole
         try:
             return await handler(request, how, body)
@@ -113,23 +128,35 @@ class MockEngine:
     async def _whole(self, request, how, body):
         if how == "hang":
             await asyncio.sleep(60)
-        if how.isdecimal():
-            error = {"message": f"mock error {how}", "type": "x"}
-            return web.json_response({"error": error}, status=int(how))
-        if how == "cut":
-            response = web.StreamResponse(headers={"content-length": "1000"})
-            await response.prepare(request)
-            await response.write(b'{"choices": ')
-            request.transport.abort()
-            return response
         if how == "hang up":
             request.transport.abort()
             return web.Response()
-        if how in ("not json", "[]", "{}"):
-            return web.Response(body=how.encode(), content_type="application/json")
+        if how in ("cut", "cut at once"):
+            return await self._cut(request)
         if how.startswith("delay "):
             await asyncio.sleep(float(how.split()[1]))
+        if how == "engine's own":
+            await asyncio.sleep(self.delay_s)
+            how = "500" if self.broken else how
+        return self._plain(how)
+
+    def _plain(self, how):
+        if how.isdecimal():
+            error = {"message": f"mock error {how}", "type": "x"}
+            return web.json_response({"error": error}, status=int(how))
+        if how == "too long":
+            error = {"message": "This model's maximum context length is 16 tokens."}
+            return web.json_response({"error": error}, status=400)
+        if how in ("not json", "[]", "{}"):
+            return web.Response(body=how.encode(), content_type="application/json")
         return web.json_response(ANSWER)
+
+    async def _cut(self, request):
+        response = web.StreamResponse(headers={"content-length": "1000"})
+        await response.prepare(request)
+        await response.write(b'{"choices": ')
+        request.transport.abort()
+        return response
 
     async def _stream(self, request, how, body):
         if how == "hang":
@@ -144,6 +171,14 @@ class MockEngine:
         await response.prepare(request)
         if how == "hang after headers":
             await asyncio.sleep(60)
+        if how == "cut at once":
+            request.transport.abort()
+            return response
+        while how == "flood":
+            await response.write(event(chunk("x" * 1000)) * 100)
+        if how.startswith("says done"):
+            await response.write(event(chunk("data: [DONE]")))
+            return await self._break(request, response, how)
         for text in ("one ", "two ", "three"):
             await response.write(event(chunk(text)))
             if how in ("hang mid", "cut", "half event") and text == "two ":
@@ -158,6 +193,8 @@ class MockEngine:
                 await response.write(bytes([byte]))
         if how == "endless event":
             await response.write(b"data: " + b"x" * (40 << 16))
+        if how == "error event":
+            await response.write(event({"error": {"message": "secret of the engine"}}))
         await response.write(event(LAST))
         if body.get("stream_options", {}).get("include_usage"):
             await response.write(event(chunk() | {"choices": [], "usage": USAGE}))
@@ -183,14 +220,25 @@ class ProxyUnderTest:
         key: A good key.
     """
 
-    def __init__(self, config, folder: Path):
+    def __init__(self, config, folder: Path, engines=None):
         server = config.server
         self.folder = folder / "outputs" / "serving"
         self.keys_file = self.folder / "keys.json"
         existing = self.keys_file.exists()
         self.key = None if existing else create_key(self.keys_file, "test")
         keys = open_keys(self.keys_file)
-        self.state = make_proxy(server, choose_model(config), None, keys, self.folder)
+        self.log = JsonLog(self.folder / "server.log")
+        served = choose_model(config)
+        primary = first_deployment(config, served, None)
+        self.state = make_proxy(config, primary, keys, self.log, None, served)
+        self.said = []
+        if engines is not None:
+            metrics = self.state.accounts.metrics
+            fleet = Fleet(
+                engines.launcher.launch("evqa/1"), self.state.gate, server, metrics,
+                engines=engines, say=self.said.append,
+            )  # fmt: skip
+            self.state.fleet = self.state.accounts.fleet = fleet
         self._listener = bind(server.host, 0)
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -210,6 +258,8 @@ class ProxyUnderTest:
         self._thread.join(10)
         assert not self._thread.is_alive()
         self._listener.close()
+        self.state.accounts.stop()
+        self.log.close()
 
     @property
     def authorization(self):

@@ -4,7 +4,8 @@ import threading
 import pytest
 
 from evqa.errors import UserError
-from evqa.serving.auth import KeyRing, create_key, read_keys, revoke_key
+from evqa.serving.auth import KeyRing
+from evqa.serving.keys import create_key, read_keys, revoke_key
 
 
 class Clock:

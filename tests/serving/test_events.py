@@ -22,7 +22,8 @@ WHOLE = delta("a\n\nb") + delta("ü", finish_reason="stop") + USAGE + DONE
 
 
 def feed(pieces, **options):
-    stream = EventStream(keep_usage=options.pop("keep_usage", True), **options)
+    options = {"keep_usage": True, "one_choice": True, **options}
+    stream = EventStream(**options)
     return stream, b"".join(stream.feed(piece) for piece in pieces)
 
 
@@ -81,7 +82,23 @@ def test_choices_are_put_together_one_after_the_other():
         event(choices=[{"index": index, "text": text}])
         for index, text in [(1, "c"), (0, "a"), (1, "d"), (0, "b")]
     ]
-    assert feed(pieces)[0].text() == "abcd"
+    assert feed(pieces, one_choice=False)[0].text() == "abcd"
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"))), st.booleans())
+def test_the_quick_way_reads_what_the_thorough_way_reads(texts, spaced):
+    separators = (", ", ": ") if spaced else (",", ":")
+    events = [
+        b"data: " + json.dumps({"id": "x", "choices": [choice]}, separators=separators).encode()
+        for text in texts
+        for choice in ({"index": 0, "delta": {"content": text}}, {"index": 0, "text": text})
+    ]
+    pieces = [event + b"\n\n" for event in events]
+    quick, out = feed(pieces)
+    thorough, _ = feed(pieces, one_choice=False)
+    assert out == b"".join(pieces)
+    assert quick.text() == thorough.text() == "".join(text * 2 for text in texts)
+    assert quick.num_tokens() == thorough.num_tokens()
 
 
 def test_an_engine_that_does_not_say_done_must_give_a_reason():
@@ -109,6 +126,28 @@ def test_an_event_without_end_is_refused():
         assert stream.feed(b"x" * (1 << 17)) == b""
     with pytest.raises(ValueError, match="without end"):
         stream.feed(b"x")
+
+
+@pytest.mark.parametrize("before", [b"", delta("a"), delta('data: {"error": 1}\n\n')])
+def test_the_engines_error_is_noticed_and_what_came_before_is_passed_on(before):
+    stream, out = feed([before + event(error={"message": "secret"}) + DONE])
+    assert stream.failed
+    assert out == before
+
+
+@pytest.mark.parametrize("words", ["data: [DONE]", 'data: {"error"', "\n\ndata: [DONE]\n\n"])
+def test_words_of_an_answer_are_no_events(words):
+    stream, out = feed([delta(words)])
+    assert out == delta(words)
+    assert not stream.complete
+    assert not stream.failed
+
+
+def test_a_long_stream_keeps_its_text_and_not_its_events():
+    stream, _ = feed([delta("ab")] * 2000)
+    assert stream._passed_bytes < 20_000
+    assert stream.text() == "ab" * 2000
+    assert stream.num_tokens() == 2000
 
 
 def test_comments_and_nonsense_are_passed_over():

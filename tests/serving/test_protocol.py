@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evqa.serving.context import token_counter
 from evqa.serving.protocol import (
     ApiError,
     Limits,
@@ -47,16 +48,18 @@ GOOD = {
     "presence_penalty": [-2, 2.0],
     "frequency_penalty": [0],
     "logprobs": [True, False],
-    "response_format": [{"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}],
+    "response_format": [
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    ],
 }
 BAD = {
     "max_tokens": [0, 101, 1.5, "5", True, -1, [1]],
     "max_completion_tokens": [0, 101],
     "temperature": [-0.1, 2.1, "hot", True, [0]],
     "top_p": [0, 1.1, "x"],
-    "n": [0, 5, 1.0, True],
+    "n": [0, 5, 1.5, True],
     "stop": ["", ["a", ""], [1], ["a"] * 5, {"a": 1}, 3],
-    "seed": [2**63, 0.5, "1"],
+    "seed": [2**63, -(2**63) - 1, 2**70, 0.5, "1"],
     "presence_penalty": [2.5, "0"],
     "frequency_penalty": [-3],
     "logprobs": [1, "true"],
@@ -118,6 +121,9 @@ def test_another_model_is_a_404(model):
         ({"role": "user"}, "messages[0].content"),
         ({"role": "user", "content": 3}, "messages[0].content"),
         ({"role": "user", "content": []}, "messages[0].content"),
+        ({"role": "user", "content": ""}, "messages[0].content"),
+        ({"role": ["user"], "content": "x"}, "messages[0].role"),
+        ({"role": "user", "content": "x", "foo": None}, "messages[0].foo"),
         ({"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}, "[0]"),
         ({"role": "user", "content": [{"type": "text"}]}, "[0]"),
         ({"role": "user", "content": [{"type": "text", "text": 1}]}, ".text"),
@@ -162,6 +168,31 @@ def test_fields_the_engine_would_ignore_are_refused():
     limits = Limits(model_name="evqa", max_tokens=9, max_choices=1, unsupported=frozenset({"n"}))
     with pytest.raises(ApiError, match="n: is not supported by the engine"):
         parse_chat(json.dumps({**chat().body, "n": 1}).encode(), limits)
+
+
+def test_a_prompt_over_the_context_is_refused_where_the_engine_would_not():
+    limits = Limits(
+        model_name="evqa",
+        max_tokens=5,
+        max_choices=1,
+        count_tokens=lambda prompt: len(str(prompt)),
+    )
+    with pytest.raises(ApiError) as caught:
+        limits.check_context(chat())
+    assert caught.value.code == "context_length_exceeded"
+    LIMITS.check_context(chat())
+
+
+def test_tokens_of_messages_and_texts_are_counted(tmp_path):
+    tokenizers = pytest.importorskip("tokenizers")
+    assert token_counter(tmp_path) is None
+    model = tokenizers.models.WordLevel({"a": 0, "?": 1}, unk_token="?")
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    count = token_counter(tmp_path)
+    assert count("a a b") == 3
+    assert count([{"role": "user", "content": "a a"}, {"role": "user", "content": "b"}]) == 3
 
 
 def test_the_clients_user_is_not_passed_on():
@@ -221,15 +252,15 @@ def test_awful_bodies_are_a_400(data):
 @pytest.mark.parametrize("text", [b"\\ud800", b"a\\udfff"])
 def test_half_a_surrogate_pair_never_goes_upstream(text):
     data = b'{"model": "evqa", "messages": [{"role": "user", "content": "%b"}]}' % text
-    with pytest.raises(ApiError, match="cannot spell"):
-        parse_chat(data, LIMITS).payload()
+    with pytest.raises(ApiError, match="not JSON"):
+        parse_chat(data, LIMITS)
 
 
 def test_numbers_too_large_for_a_float_never_go_upstream():
-    schema = b'{"type": "json_schema", "json_schema": {"maximum": 1e999}}'
+    schema = b'{"type": "json_schema", "json_schema": {"name": "x", "schema": {"maximum": 1e999}}}'
     data = b'{"model": "evqa", "messages": [{"role":"user","content":"x"}], "response_format": %b}'
-    with pytest.raises(ApiError, match="cannot spell"):
-        parse_chat(data % schema, LIMITS).payload()
+    with pytest.raises(ApiError, match="not JSON"):
+        parse_chat(data % schema, LIMITS)
 
 
 json_values = st.recursive(
@@ -274,6 +305,6 @@ def test_errors_have_openais_shape():
         "code": "x",
         "request_id": "req_1",
     }
-    assert error.headers() == [(b"retry-after", b"3")]
+    assert error.headers() == [(b"retry-after", b"3"), (b"retry-after-ms", b"3000")]
     assert ApiError(401, "").headers() == [(b"www-authenticate", b"Bearer")]
     assert ApiError(405, "").headers() == [(b"allow", b"POST")]

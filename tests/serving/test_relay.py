@@ -160,7 +160,7 @@ def test_a_client_that_leaves_stops_the_engine(engine, proxy, how, stream):
     wait_until(lambda: engine.cancelled > before)
     assert time.monotonic() - left < 0.5
     assert proxy.last_record()["status"] == 499
-    assert proxy.state.in_flight == 0
+    assert proxy.state.gate.in_flight == 0
 
 
 def test_many_streams_at_once_all_complete(proxy):
@@ -172,11 +172,11 @@ def test_many_streams_at_once_all_complete(proxy):
 
 
 def test_too_many_requests_in_flight_are_turned_away(start_proxy):
-    proxy = start_proxy("server.max_in_flight=2")
+    proxy = start_proxy("server.max_in_flight=2", "server.max_queue=0")
     threads = [threading.Thread(target=proxy.chat, args=("delay 0.8",)) for _ in range(2)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: proxy.state.in_flight == 2)
+    wait_until(lambda: proxy.state.gate.in_flight == 2)
     refused = proxy.chat()
     assert refused.status_code == 503
     assert refused.json()["error"]["code"] == "server_busy"
@@ -189,8 +189,8 @@ def test_too_many_requests_in_flight_are_turned_away(start_proxy):
 def test_a_server_that_stops_turns_new_requests_away_and_finishes_old_ones(proxy):
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(proxy.chat, "slow 0.3", stream=True)
-        wait_until(lambda: proxy.state.in_flight == 1)
-        proxy.state.draining = True
+        wait_until(lambda: proxy.state.gate.in_flight == 1)
+        proxy.state.gate.draining = True
         assert proxy.chat().json()["error"]["code"] == "server_stopping"
         assert proxy.get("/ready").json()["status"] == "draining"
         assert events_of(running.result())[-1] == "DONE"
@@ -206,12 +206,12 @@ def test_another_engine_steps_in_before_the_first_byte(engine, start_proxy):
 def test_the_engine_with_the_least_outstanding_requests_is_next(engine, start_proxy):
     with MockEngine() as other:
         proxy = start_proxy(upstreams=[engine.url, other.url])
-        wait_until(lambda: all(u.healthy for u in proxy.state.pool.upstreams))
+        wait_until(lambda: all(u.healthy for u in proxy.state.fleet.primary.pool.upstreams))
         before = len(engine.seen)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: proxy.chat("delay 0.5"), range(8)))
         assert (len(engine.seen) - before, len(other.seen)) == (4, 4)
-        assert all(u.outstanding == 0 for u in proxy.state.pool.upstreams)
+        assert all(u.outstanding == 0 for u in proxy.state.fleet.primary.pool.upstreams)
 
 
 def test_a_record_tells_what_happened_without_the_texts(proxy):

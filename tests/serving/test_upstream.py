@@ -1,4 +1,3 @@
-import asyncio
 import json
 
 import pytest
@@ -7,7 +6,7 @@ from evqa.serving.upstream import UpstreamPool, error_of_status
 
 
 def pool(*urls):
-    return UpstreamPool(list(urls), None, health_path="/health", connect_s=1)
+    return UpstreamPool(list(urls), None, health_path="/health")
 
 
 def test_an_engine_that_was_tried_comes_last_whatever_its_health():
@@ -64,12 +63,3 @@ def test_the_engines_reason_is_told_where_there_is_one(data, message):
 def test_a_long_reason_is_cut():
     data = json.dumps({"message": "x" * 10_000}).encode()
     assert len(str(error_of_status(400, data))) == 500
-
-
-def test_nothing_keeps_running_after_the_pool_is_closed():
-    async def open_and_close():
-        async with pool("http://127.0.0.1:9").opened(max_connections=2):
-            await asyncio.sleep(0.05)
-        return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-
-    assert asyncio.run(open_and_close()) == []

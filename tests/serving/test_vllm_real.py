@@ -1,17 +1,24 @@
 """The proxy in front of a real vLLM: one engine a session, skipped where none is installed."""
 
+import json
 import os
 import shlex
 import shutil
+import subprocess
 
 import openai
+import psutil
 import pytest
+from answers_for_tests import question
+from finished_run import build_finished_run
 from loopback import wait_until
 from test_launch import Served
-from tiny_llama import build_tiny_llama
 
-from evqa.config import project_dir
-from evqa.serving.auth import create_key
+from evqa.config import load_config, project_dir
+from evqa.records import Prediction, read_jsonl, write_jsonl
+from evqa.registry import Registry
+from evqa.runs import find_run, read_manifest
+from evqa.serving.keys import create_key
 
 QUESTION = [{"role": "user", "content": "How long does charging a car take?"}]
 NUM_TOKENS = 16
@@ -34,8 +41,21 @@ pytestmark = [
 
 
 @pytest.fixture(scope="session")
-def model_dir(tmp_path_factory):
-    return build_tiny_llama(tmp_path_factory.mktemp("vllm") / "model")
+def released(tmp_path_factory):
+    """An outputs folder with a float32 run and its released version."""
+    from evqa.release import release
+
+    root = tmp_path_factory.mktemp("vllm")
+    build_finished_run(root, "quantization=none", "model.dtype=fp32")
+    outputs = root / "outputs"
+    words = [f"paths.outputs_dir={outputs}", "export=fp32", "export.served=never"]
+    release(load_config("release", words), root)
+    return outputs
+
+
+@pytest.fixture(scope="session")
+def model_dir(released):
+    return Registry(released / "registry", "evqa").folder(1)
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +68,9 @@ def served(model_dir, tmp_path_factory):
         f'server.vllm_command="{find_command()}"',
         "server.dtype=float32",
         "server.kv_cache_gib=0.0625",
+        # a tiny model would fill its answer with white space
+        "server.vllm_args=['--structured-outputs-config',"
+        '\'{"backend":"xgrammar","disable_any_whitespace":true}\']',
     )
     process.key = key
     try:
@@ -137,6 +160,85 @@ def test_stop_n_seed_and_logprobs_are_honoured(client, expected):
     ]
 
 
+def test_a_stream_has_logprobs_too(client):
+    pieces = list(chat(client, stream=True, logprobs=True, top_logprobs=1))
+    told = [p.choices[0].logprobs for p in pieces if p.choices and p.choices[0].logprobs]
+    assert sum(len(logprobs.content) for logprobs in told) == NUM_TOKENS
+
+
+def test_a_json_schema_is_kept(client):
+    schema = {
+        "type": "object",
+        "properties": {"hours": {"type": "integer"}, "plug": {"enum": ["CCS", "Type 2"]}},
+        "required": ["hours", "plug"],
+        "additionalProperties": False,
+    }
+    answer = client.chat.completions.create(
+        model="evqa",
+        messages=QUESTION,
+        max_tokens=100,
+        temperature=0,
+        response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
+    )
+    if answer.choices[0].finish_reason == "length":  # digits without end are in the schema
+        assert answer.choices[0].message.content.startswith('{"hours":')
+    else:
+        found = json.loads(answer.choices[0].message.content)
+        assert found["plug"] in ("CCS", "Type 2")
+
+
+def test_a_json_schema_that_is_none_is_a_bad_request(client):
+    about = {"name": "x", "schema": {"type": "no such type"}}
+    with pytest.raises(openai.BadRequestError):
+        chat(client, response_format={"type": "json_schema", "json_schema": about})
+
+
+def test_errors_are_of_the_clients_types(client):
+    for fields, kind in [
+        ({"model": "gpt-4"}, openai.NotFoundError),
+        ({"n": 100}, openai.BadRequestError),
+        ({"extra_body": {"chat_template": "x"}}, openai.BadRequestError),
+    ]:
+        with pytest.raises(kind) as caught:
+            client.chat.completions.create(**{"model": "evqa", "messages": QUESTION, **fields})
+        assert caught.value.request_id.startswith("req_")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_curl_streams(served, expected):
+    body = {"model": "evqa", "messages": QUESTION, "max_tokens": NUM_TOKENS, "temperature": 0}
+    done = subprocess.run(
+        [
+            "curl", "-sN", f"{served.url}/chat/completions", "-H",
+            f"Authorization: Bearer {served.key}", "-H", "Content-Type: application/json",
+            "-d", json.dumps({**body, "stream": True}),
+        ],
+        capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    events = [line[6:] for line in done.stdout.splitlines() if line.startswith(b"data: ")]
+    assert events[-1] == b"[DONE]"
+    pieces = [json.loads(event)["choices"][0]["delta"].get("content") for event in events[:-1]]
+    assert "".join(filter(None, pieces)) == expected[1]
+
+
+LLM_COMMAND = os.environ.get("EVQA_LLM_COMMAND") or shutil.which("llm")
+
+
+@pytest.mark.skipif(LLM_COMMAND is None, reason="the llm command is not installed")
+def test_the_llm_command_line_client_asks(served, expected, tmp_path):
+    about = [
+        {"model_id": "ev", "model_name": "evqa", "api_base": served.url, "api_key_name": "ev"}
+    ]
+    (tmp_path / "extra-openai-models.yaml").write_text(json.dumps(about))
+    options = ["-o", "temperature", "0", "-o", "max_tokens", str(NUM_TOKENS), "--no-log"]
+    done = subprocess.run(
+        [LLM_COMMAND, "-m", "ev", *options, "--key", served.key, QUESTION[0]["content"]],
+        env={**os.environ, "LLM_USER_PATH": str(tmp_path)},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout.strip() == expected[1].strip()
+
+
 def test_plain_completions_work(client):
     answer = client.completions.create(
         model="evqa", prompt="charging", max_tokens=4, temperature=0
@@ -156,3 +258,58 @@ def test_a_client_that_leaves_frees_the_engine(served, client):
     stream.close()
     wait_until(lambda: "evqa_requests_in_flight 0.0" in served.get("/metrics").text)
     assert chat(client).choices[0].finish_reason in ("length", "stop")
+
+
+def engine_address(served):
+    """Where the engine behind the proxy listens, and its key: nothing else can know."""
+    for child in psutil.Process(served.process.pid).children(recursive=True):
+        words = child.cmdline()
+        if "--port" in words and "serve" in words and "VLLM_API_KEY" in child.environ():
+            port = words[words.index("--port") + 1]
+            return f"http://127.0.0.1:{port}", child.environ()["VLLM_API_KEY"]
+    raise AssertionError("no engine runs")
+
+
+def test_the_version_behind_the_engine_says_what_the_adapter_says(served, released):
+    """train = evaluate = served: the same prompt ids, and in float32 the same answers."""
+    from evqa.export.generator import TransformersGenerator
+    from evqa.export.parity import compare, observe
+    from evqa.export.served import ServedGenerator
+    from evqa.models.tuned import load_tuned
+
+    run = find_run(released, "latest")
+    tuned = load_tuned(run, read_manifest(run))
+    questions = [f"How long does charging take with {n} kW?" for n in (3, 7, 11, 22)]
+    observed = observe(TransformersGenerator(tuned.model, tuned.tokenizer), questions, 12)
+    url, key = engine_address(served)
+    report = compare(observed, ServedGenerator(url, key, "evqa", observed))
+    assert report.prompt_mismatches == 0
+    assert report.answer_agreement == report.top1_agreement == 1
+    assert report.kl_nats < 1e-5
+    assert report.perplexity_ratio == pytest.approx(1, abs=1e-3)
+
+
+def test_adapter_version_and_endpoint_give_the_same_report(
+    served, released, tmp_path, monkeypatch
+):
+    from evqa.scoring import evaluate_systems
+
+    monkeypatch.setenv("EVQA_API_KEY", served.key)
+    write_jsonl(tmp_path / "questions.jsonl", [question(n) for n in range(12)])
+    endpoint = f"endpoint:{served.url}"
+    config = load_config(
+        "evaluate",
+        [f"paths.outputs_dir={released}", "benchmark=custom", "logger=none",
+         f"benchmark.path={tmp_path}/questions.jsonl", "retention=none",
+         f"systems=[tuned,version:evqa/1,{endpoint}]", "generation.max_new_tokens=12",
+         "metrics.bootstrap_samples=100", "performance.concurrency=[1,2]",
+         "performance.num_rounds=1", "performance.max_new_tokens=4"],
+    )  # fmt: skip
+    made = evaluate_systems(config, tmp_path / "e")
+    answers = {}
+    for row in read_jsonl(tmp_path / "e" / "predictions.jsonl", Prediction):
+        answers.setdefault(row.system, []).append(row.text)
+    assert answers["tuned"] == answers["version:evqa/1"] == answers[endpoint]
+    scores = made.comparison.scores
+    assert scores["tuned"].corpus == scores[endpoint].corpus
+    assert made.performance[endpoint]["ttft_ms"]["p50"] > 0
