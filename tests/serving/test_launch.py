@@ -308,6 +308,8 @@ def test_the_process_keeps_its_id_and_holds_no_hydra(start):
     libraries = {Path(m.path).parts for m in process.memory_maps()}
     assert not any("torch" in parts for parts in libraries)
     assert process.memory_info().rss < 80 << 20
+    soft, hard = process.rlimit(psutil.RLIMIT_NOFILE)
+    assert soft == min(hard, 65_536) or soft > 65_536
 
 
 def test_the_log_goes_to_standard_output_where_it_is_wanted(start, tmp_path, capfd):
