@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from evqa.commands import ask, keys, registry, trace, usage
+from evqa.commands import ask, keys, registry, reproduce, trace, usage
 from evqa.errors import EvqaError, from_os_error
 
 app = typer.Typer(
@@ -12,6 +12,7 @@ app = typer.Typer(
 )
 app.command("ask")(ask.ask)
 app.command("trace")(trace.trace)
+app.command("reproduce")(reproduce.reproduce)
 app.command("usage")(usage.usage)
 app.add_typer(keys.app, name="keys")
 app.add_typer(registry.app, name="registry")

@@ -131,7 +131,7 @@ def test_the_proxys_image_holds_all_that_the_proxy_imports():
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add((node.module or "").partition(".")[0])
     outside = imported - set(sys.stdlib_module_names) - {"evqa"}
-    optional = {"torch", "transformers", "lightning", "opentelemetry"}
+    optional = {"torch", "transformers", "lightning", "opentelemetry", "tokenizers"}
     assert {known.get(name, name) for name in outside} - wanted - optional == set()
 
 

@@ -173,6 +173,7 @@ class ReleaseConfig(JobConfig):
     run: str = setting("latest", "run folder, or 'latest' for the newest finished run")
     export: ExportConfig = group(ExportConfig, "merging")
     registry: RegistryConfig = group(RegistryConfig, "where versions are published")
+    server: ServerConfig = group(ServerConfig, "the engine that parity is proved behind")
 
 
 @dataclass(kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from evqa.serving.protocol import Request
 from evqa.serving.usage import utc_now
 
 if TYPE_CHECKING:
+    from evqa.serving.connection import BoundedHttpProtocol
     from evqa.serving.tracing import Trace
 
 CLIENT_CLOSED_REQUEST = 499
@@ -67,6 +68,10 @@ class Call:
     answer: str | None = None
     num_payload_bytes: int = 0
     trace: "Trace | None" = None
+    connection: "BoundedHttpProtocol | None" = None
+
+    def __post_init__(self) -> None:
+        self.connection = self.scope.get("evqa.connection")
 
     def is_answering(self) -> bool:
         """Whether the client has got a first byte."""
@@ -89,6 +94,9 @@ class Call:
 
     async def piece(self, data: bytes) -> None:
         """Send a piece of the body, with more to come."""
+        connection = self.connection
+        if connection is not None and connection.write_piece(data):
+            return
         self.sending = True
         await self.send({"type": "http.response.body", "body": data, "more_body": True})
         self.sending = False
@@ -148,9 +156,8 @@ class Call:
 
     def hang_up(self) -> None:
         """Close the connection without another word: its client does not read."""
-        transport = self.scope.get("evqa.transport")
-        if transport is not None:
-            transport.abort()
+        if self.connection is not None:
+            self.connection.hang_up()
 
 
 def _count(value: Any) -> int | None:

@@ -38,6 +38,14 @@ class StreamClock:
         self._task = asyncio.current_task()
         self.what = "to begin its answer"
 
+    @classmethod
+    def of_total(cls, total_s: float) -> Self:
+        """Return a clock that bounds the duration alone, seconds.
+
+        As `asyncio.timeout`, at a third of its price.
+        """
+        return cls(total_s, total_s, total_s)
+
     def tick(self) -> None:
         """Note that something has happened."""
         self._last = self._loop.time()

@@ -74,7 +74,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Stop the clock and go on."""
         self._stop_clock()
-        self.scope["evqa.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
+        self.scope["evqa.connection"] = self  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -88,6 +88,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             b"connection: close\r\n\r\n%b" % (status, len(body), body)
         )
         self.transport.close()
+
+    def write_piece(self, data: bytes) -> bool:
+        """Write a piece of a body that is sent in chunks; False while the client does not read.
+
+        False also once it has left: uvloop takes a write on a closed connection for a mistake.
+
+        What `send` would do for it, without the message and the coroutine: they are a fifth of
+        what an event costs.
+        """
+        if self.flow.write_paused or self.transport.is_closing():
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
+
+    def hang_up(self) -> None:
+        """Close the connection without another word: its client does not read."""
+        self.transport.abort()
 
     def _count(self, num_bytes: int, *, headers: int) -> None:
         self._header_bytes += num_bytes

@@ -32,8 +32,10 @@ REPORT_EVERY_S = 10.0
 CPU_KV_CACHE_GIB = 0.25
 LOG_TAIL_BYTES = 1 << 15
 LOG_KEEP_BYTES = 16 << 20
+# it takes frequency_penalty, but for another penalty
 UNSUPPORTED_BY_TRANSFORMERS = frozenset(
     {"n", "logprobs", "top_logprobs", "response_format", "echo", "stop", "seed"}
+    | {"presence_penalty", "frequency_penalty"}
 )
 
 
@@ -45,6 +47,7 @@ class EngineCommand:
         environment: Set on top of this process's own; null removes a variable.
         key: The engine's bearer token; empty when it takes none.
         says_done: It ends a stream with ``[DONE]``.
+        bounds_prompts: It refuses prompts over the context.
         unsupported: Request fields that it would ignore.
     """
 
@@ -55,6 +58,7 @@ class EngineCommand:
     key: str = ""
     health_path: str = "/health"
     says_done: bool = True
+    bounds_prompts: bool = True
     unsupported: frozenset[str] = field(default_factory=frozenset)
 
     @property
@@ -173,6 +177,7 @@ def transformers_engine(config: "ServerConfig", model_dir: Path, folder: Path) -
         port=port,
         cwd=folder,
         says_done=False,
+        bounds_prompts=False,
         unsupported=UNSUPPORTED_BY_TRANSFORMERS,
     )
 

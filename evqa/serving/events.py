@@ -4,12 +4,15 @@ An event is taken apart only when it may hold token counts; the answer's text is
 of many events, away from the path between engine and client.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 
 DONE = b"data: [DONE]"
+COMMON = b'data: {"id"'  # how all but the last of vLLM's events begin
+NEXT = b"\ndata: "
 # JSON has no raw line ends, so what follows one is an event of its own and no word of an answer
 NEXT_DONE = b"\ndata: [DONE]"
 ERROR = b'data: {"error"'
@@ -17,6 +20,8 @@ NEXT_ERROR = b'\ndata: {"error"'
 SEPARATORS = (b"\n\n", b"\r\n\r\n")
 MAX_PENDING_BYTES = 1 << 20
 READ_EVERY_BYTES = 1 << 14
+# a text as JSON spells it; within a text the quotes are escaped, so nothing there looks like it
+TEXT = re.compile(rb'"(?:content|text)": ?"((?:[^"\\]|\\.)*)"')
 
 
 class EventStream:
@@ -25,6 +30,7 @@ class EventStream:
     Args:
         keep_usage: Pass on the event that holds only token counts.
         says_done: The engine ends a stream with ``[DONE]``; without it, a finish reason will do.
+        one_choice: All events belong to one answer.
 
     Attributes:
         failed: The engine said that something went wrong; what follows is worth nothing.
@@ -32,11 +38,14 @@ class EventStream:
     """
 
     __slots__ = (
-        "_done", "_finished", "_keep_usage", "_num_pieces", "_passed", "_passed_bytes",
-        "_pending", "_says_done", "_texts", "failed", "usage",
+        "_done", "_finished", "_keep_usage", "_num_pieces", "_one_choice", "_passed",
+        "_passed_bytes", "_pending", "_says_done", "_texts", "failed", "usage",
     )  # fmt: skip
 
-    def __init__(self, *, keep_usage: bool, says_done: bool = True) -> None:
+    def __init__(
+        self, *, keep_usage: bool, says_done: bool = True, one_choice: bool = False
+    ) -> None:
+        self._one_choice = one_choice
         self._keep_usage = keep_usage
         self._says_done = says_done
         self._pending = b""
@@ -66,12 +75,9 @@ class EventStream:
                 raise ValueError("holds an event without end")
         if b'"usage":' in events:
             events = self._take_usage(events)
-        if events.startswith(DONE) or NEXT_DONE in events:
-            self._done = True
-        if events.startswith(ERROR) or NEXT_ERROR in events:
-            self.failed = True
-            events = b"" if events.startswith(ERROR) else events[: events.find(NEXT_ERROR) + 1]
-        if b'"finish_reason":"' in events:
+        if not events.startswith(COMMON) or NEXT in events:
+            events = self._take_ending(events)
+        if not self._says_done and b'"finish_reason":"' in events:
             self._finished = True
         if events:
             self._passed.append(events)
@@ -106,6 +112,23 @@ class EventStream:
 
     def _read_passed(self) -> None:
         """Keep the text of the events, not the events: they are ten times as large."""
+        if not self._one_choice or not self._read_plain(b"".join(self._passed)):
+            self._read_choices()
+        self._passed.clear()
+        self._passed_bytes = 0
+
+    def _read_plain(self, events: bytes) -> bool:
+        """Read the texts of a single choice all at once; False where that cannot be done."""
+        pieces = TEXT.findall(events)
+        try:
+            text = orjson.loads(b'"' + b"".join(pieces) + b'"')
+        except ValueError:
+            return False
+        self._num_pieces += len(pieces) - pieces.count(b"")
+        self._texts.setdefault(0, []).append(text)
+        return True
+
+    def _read_choices(self) -> None:
         for event in parse_events(self._passed):
             for choice in event.get("choices") or ():
                 delta = choice.get("delta")
@@ -113,8 +136,15 @@ class EventStream:
                 if piece:
                     self._num_pieces += 1
                     self._texts.setdefault(choice.get("index", 0), []).append(piece)
-        self._passed.clear()
-        self._passed_bytes = 0
+
+    def _take_ending(self, events: bytes) -> bytes:
+        """Look for the end, and for the engine's error: return what comes before that."""
+        if events.startswith(DONE) or NEXT_DONE in events:
+            self._done = True
+        if events.startswith(ERROR) or NEXT_ERROR in events:
+            self.failed = True
+            return b"" if events.startswith(ERROR) else events[: events.find(NEXT_ERROR) + 1]
+        return events
 
     def _take_usage(self, events: bytes) -> bytes:
         kept = []

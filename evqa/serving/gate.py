@@ -10,6 +10,7 @@ from collections import deque
 from evqa.serving.api_error import ApiError
 
 RETRY_AFTER_S = 1
+STOPPING = "server_stopping"
 
 
 class Gate:
@@ -47,7 +48,7 @@ class Gate:
             ApiError: 503.
         """
         if self.draining:
-            raise busy("the server is stopping", "server_stopping")
+            raise busy("the server is stopping", STOPPING)
 
     async def enter(self) -> None:
         """Take a place, or wait for one.

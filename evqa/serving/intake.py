@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from evqa.serving.api_error import ApiError
+from evqa.serving.clock import StreamClock
 
 MAX_DISCARDED_BYTES = 64 << 20
 
@@ -36,7 +37,7 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: f
     pieces: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(timeout_s):
+        with StreamClock.of_total(timeout_s):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -82,11 +83,11 @@ async def unless_gone(
     """
     task = asyncio.current_task()
     assert task is not None
-    gone = False
+    gone = ended = False
 
     def on_gone(watcher: "asyncio.Task[None]") -> None:
         nonlocal gone
-        if not watcher.cancelled() and not is_over():
+        if not watcher.cancelled() and not ended and not is_over():
             gone = True
             task.cancel()
 
@@ -99,7 +100,7 @@ async def unless_gone(
             raise ClientGoneError from None
         raise
     finally:
-        watcher.remove_done_callback(on_gone)
+        ended = True  # the callback may have been scheduled already
         watcher.cancel()
 
 

@@ -22,11 +22,12 @@ from evqa.serving.fleet import Engines, Fleet, Target
 from evqa.serving.gate import Gate
 from evqa.serving.jsonlog import JsonLog, JsonLogHandler
 from evqa.serving.keys import create_key
-from evqa.serving.launcher import EngineLauncher, make_limits, open_registry
+from evqa.serving.launcher import EngineLauncher, open_registry
 from evqa.serving.limits import KeyLimiter, this_month
 from evqa.serving.metrics import ServerMetrics
+from evqa.serving.protocol import Limits
 from evqa.serving.relay import Proxy
-from evqa.serving.server import bind, serve_until_stopped
+from evqa.serving.server import bind, raise_open_files_limit, serve_until_stopped
 from evqa.serving.settings import dump_settings
 from evqa.serving.tracing import Tracer
 from evqa.serving.upstream import UpstreamPool
@@ -79,6 +80,7 @@ def run(config: "ServeConfig", project_dir: Path) -> None:
     """
     server = config.server
     serving_dir = Path(config.paths.outputs_dir) / "serving"
+    raise_open_files_limit()
     served = choose_model(config)
     launcher = EngineLauncher(config, project_dir, serving_dir)
     if served.folder is not None:
@@ -188,7 +190,11 @@ def first_deployment(
         pool = UpstreamPool(
             server.upstreams, os.environ.get(server.upstream_key_env), health_path="/v1/models"
         )
-        limits = make_limits(server, server.max_model_len)
+        limits = Limits(
+            model_name=server.model_name,
+            max_tokens=server.max_model_len,
+            max_choices=server.max_choices,
+        )
         return Deployment(version=served.version, limits=limits, pool=pool)
     if server.engine == "transformers":
         _say("warning: server.engine=transformers is for demonstrations: slow, one user at a time")

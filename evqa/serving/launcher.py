@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from evqa.errors import OutsideError, UserError
 from evqa.registry import Registry, parse_reference
+from evqa.serving.context import token_counter
 from evqa.serving.deployment import Deployment
 from evqa.serving.engine import (
     EngineCommand,
@@ -22,7 +23,6 @@ from evqa.serving.upstream import UpstreamPool
 
 if TYPE_CHECKING:
     from evqa.config import ServeConfig
-    from evqa.config.serving import ServerConfig
 
 
 class EngineLauncher:
@@ -70,7 +70,13 @@ class EngineLauncher:
         server = self._config.server
         deployment = Deployment(
             version=version,
-            limits=make_limits(server, context_tokens(server, folder), command.unsupported),
+            limits=Limits(
+                model_name=server.model_name,
+                max_tokens=context_tokens(server, folder),
+                max_choices=server.max_choices,
+                unsupported=command.unsupported,
+                count_tokens=None if command.bounds_prompts else token_counter(folder),
+            ),
             pool=UpstreamPool([], None, health_path=command.health_path),
             says_done=command.says_done,
         )
@@ -133,18 +139,6 @@ class EngineLauncher:
         if server.engine == "transformers":
             return transformers_engine(server, folder, self._serving_dir / "transformers")
         return vllm_engine(server, find_vllm(server, self._project_dir), folder)
-
-
-def make_limits(
-    server: "ServerConfig", context: int, unsupported: frozenset[str] = frozenset()
-) -> Limits:
-    """Return what a version with this context (tokens) grants."""
-    return Limits(
-        model_name=server.model_name,
-        max_tokens=context,
-        max_choices=server.max_choices,
-        unsupported=unsupported,
-    )
 
 
 def open_registry(config: "ServeConfig") -> Registry:

@@ -2,12 +2,25 @@
 
 import contextlib
 import resource
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 LATENCY_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 QUEUE_BUCKETS_S = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60)
 TOKEN_RATE_BUCKETS = (1, 2, 5, 10, 20, 40, 80, 160, 320, 640)
+
+
+@dataclass(frozen=True, slots=True)
+class _VersionSeries:
+    """The series of one version; looking them up by label each time costs more than counting."""
+
+    latency: Histogram
+    queue: Histogram
+    first_byte: Histogram
+    token_rate: Histogram
+    prompt_tokens: Counter
+    completion_tokens: Counter
 
 
 class ServerMetrics:
@@ -55,10 +68,16 @@ class ServerMetrics:
         self._memory = gauge("evqa_peak_memory_bytes", "Largest resident size of the proxy.")
         self._cpu = counter("evqa_cpu_seconds", "Processor time of the proxy.")
         self._cpu_told_s = 0.0
+        self._request_series: dict[tuple[str, str, int], Counter] = {}
+        self._version_series: dict[str, _VersionSeries] = {}
 
     def count(self, version: str, route: str, status: int, error: str | None = None) -> None:
         """Count an answered request."""
-        self._requests.labels(version, route, str(status)).inc()
+        series = self._request_series.get((version, route, status))
+        if series is None:
+            series = self._requests.labels(version, route, str(status))
+            self._request_series[version, route, status] = series
+        series.inc()
         if error is not None:
             self._errors.labels(version, error).inc()
 
@@ -73,17 +92,30 @@ class ServerMetrics:
         num_completion_tokens: int | None,
     ) -> None:
         """Take in the figures of a request that reached the engine."""
-        self._latency.labels(version).observe(latency_s)
-        self._queue.labels(version).observe(queue_s)
+        series = self._version_series.get(version)
+        if series is None:
+            series = self._version_series[version] = self._make_series(version)
+        series.latency.observe(latency_s)
+        series.queue.observe(queue_s)
         if first_byte_s is not None:
-            self._first_byte.labels(version).observe(first_byte_s)
+            series.first_byte.observe(first_byte_s)
         if num_completion_tokens:
-            self._tokens.labels(version, "completion").inc(num_completion_tokens)
+            series.completion_tokens.inc(num_completion_tokens)
             generating_s = latency_s - (first_byte_s or queue_s)
             if generating_s > 0:
-                self._token_rate.labels(version).observe(num_completion_tokens / generating_s)
+                series.token_rate.observe(num_completion_tokens / generating_s)
         if num_prompt_tokens:
-            self._tokens.labels(version, "prompt").inc(num_prompt_tokens)
+            series.prompt_tokens.inc(num_prompt_tokens)
+
+    def _make_series(self, version: str) -> "_VersionSeries":
+        return _VersionSeries(
+            latency=self._latency.labels(version),
+            queue=self._queue.labels(version),
+            first_byte=self._first_byte.labels(version),
+            token_rate=self._token_rate.labels(version),
+            prompt_tokens=self._tokens.labels(version, "prompt"),
+            completion_tokens=self._tokens.labels(version, "completion"),
+        )
 
     def engine_up(self, version: str, *, up: bool) -> None:
         """Note whether a version's engine answers."""

@@ -5,10 +5,11 @@ that the engine would then ignore, and nothing reaches it that could steer it pa
 (``chat_template``, ``api_base``, media parts).
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
+
+import orjson
 
 from evqa.serving.api_error import ApiError
 
@@ -18,6 +19,7 @@ MAX_STOPS = 4
 MAX_STOP_LENGTH = 1000
 MAX_TOP_LOGPROBS = 20
 MIN_TOP_P = 1e-6
+EXACT = 2**53  # integers of 64 bits and more arrive as floats, rounded from here on
 SEEDS = (-(2**63), 2**63 - 1)
 ROLES = ("system", "user", "assistant")
 MESSAGE_FIELDS = frozenset({"role", "content"})
@@ -40,12 +42,31 @@ class Limits:
         max_tokens: Longest answer that may be asked for, tokens.
         max_choices: Largest ``n``.
         unsupported: Fields that the engine behind it would ignore.
+        count_tokens: Counts a prompt's tokens where the engine does not bound it.
     """
 
     model_name: str
     max_tokens: int
     max_choices: int
     unsupported: frozenset[str] = frozenset()
+    count_tokens: Callable[[Any], int] | None = None
+
+    def check_context(self, request: "Request") -> None:
+        """Refuse a prompt over the context, for an engine that would not.
+
+        Raises:
+            ApiError: 400.
+        """
+        if self.count_tokens is None:
+            return
+        num_tokens = self.count_tokens(request.prompt)
+        if num_tokens >= self.max_tokens:
+            raise ApiError(
+                400,
+                f"the prompt has {num_tokens} tokens or more; the context length is "
+                f"{self.max_tokens}",
+                code="context_length_exceeded",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +98,19 @@ class Request:
         """The longest answer that is asked for, tokens; 0 where none is said."""
         body = self.body
         longest = body.get("max_completion_tokens") or body.get("max_tokens") or 0
-        return int(longest) * int(body.get("n", 1))
+        return int(longest) * self.num_choices
+
+    @property
+    def num_choices(self) -> int:
+        """How many answers are asked for."""
+        return int(self.body.get("n", 1))
 
     def payload(self) -> bytes:
-        """Return the JSON that goes upstream; streams always report their usage.
-
-        Raises:
-            ApiError: when a text holds half a surrogate pair, which no UTF-8 can spell.
-        """
+        """Return the JSON that goes upstream; streams always report their usage."""
         body = self.body
         if self.stream:
             body = {**body, "stream_options": {"include_usage": True}}
-        try:
-            return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
-        except ValueError:
-            raise ApiError(400, "the body holds text or numbers that JSON cannot spell") from None
+        return orjson.dumps(body)
 
 
 Checker = Callable[[str, Any, Limits], Any]
@@ -114,7 +133,7 @@ def _number(low: float, high: float) -> Checker:
 
 
 def _integer(param: str, value: Any, low: int, high: int) -> Any:
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
         value = int(value)  # 1.0 is an integer in JSON Schema's eyes
     if isinstance(value, bool) or not isinstance(value, int):
         _fail(param, "must be an integer")
@@ -330,23 +349,17 @@ def decode_json(data: bytes) -> dict[str, Any]:
     """Return a JSON object from a request's body.
 
     Raises:
-        ApiError: not UTF-8, not JSON, NaN or infinite, too deep, or not an object.
+        ApiError: not UTF-8, not JSON, NaN or infinite, half a surrogate pair, too deep, or not an
+            object.
     """
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-    except UnicodeDecodeError:
-        raise ApiError(400, "the body is not UTF-8") from None
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ApiError(400, f"the body is not JSON: {reason}") from None
+        value = orjson.loads(data)
+    except ValueError as error:
+        raise ApiError(400, f"the body is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ApiError(400, "the body must be a JSON object")
     _check_depth(value)
     return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _check_depth(value: Any) -> None:

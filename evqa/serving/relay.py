@@ -7,7 +7,6 @@ leaves cancels the engine's work by closing the connection to it.
 """
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import orjson
 
 from evqa.serving.accounts import Accounts
 from evqa.serving.api_error import ApiError
@@ -23,7 +23,7 @@ from evqa.serving.call import CLIENT_CLOSED_REQUEST, FAREWELL_S, Call
 from evqa.serving.clock import StreamClock
 from evqa.serving.events import EventStream
 from evqa.serving.fleet import Fleet
-from evqa.serving.gate import Gate
+from evqa.serving.gate import STOPPING, Gate, busy
 from evqa.serving.intake import (
     ClientGoneError,
     Receive,
@@ -36,6 +36,7 @@ from evqa.serving.intake import (
 from evqa.serving.keys import ApiKey
 from evqa.serving.limits import KeyLimiter
 from evqa.serving.protocol import Limits, Request
+from evqa.serving.tracing import parse_traceparent
 from evqa.serving.upstream import Upstream, engine_broke, engine_timed_out, post
 
 if TYPE_CHECKING:
@@ -129,6 +130,9 @@ class RelayEndpoint:
         except ClientGoneError:
             call.status, call.error = CLIENT_CLOSED_REQUEST, "client_gone"
             call.hang_up()
+        except asyncio.CancelledError:  # the time for what was in flight is over
+            await _say(call, busy("the server stopped before the answer was over", STOPPING))
+            raise
         except Exception:
             log.exception("request %s failed", call.id)
             await _say(call, ApiError(500, "an error in the server", "server_error"))
@@ -143,6 +147,8 @@ class RelayEndpoint:
         call.key = key = proxy.authenticate(call.scope, self._route)
         data = await read_body(call.scope, call.receive, proxy.max_body_bytes, self._times.body_s)
         call.started = time.perf_counter()
+        if proxy.accounts.tracer is not None:
+            call.trace = parse_traceparent(header(call.scope, b"traceparent"))
         request = self._parse(data, proxy.fleet.primary.limits)
         if not key.may_ask(request.model):
             raise ApiError(
@@ -152,6 +158,7 @@ class RelayEndpoint:
                 code="model_not_allowed",
                 param="model",
             )
+        proxy.fleet.primary.limits.check_context(request)
         payload = request.payload()
         call.num_payload_bytes = len(payload)
         call.ticket = proxy.limiter.admit(key, len(payload), request.max_tokens)
@@ -190,7 +197,7 @@ class RelayEndpoint:
             data = await self._read_answer(upstream, payload, call)
 
         try:
-            async with asyncio.timeout(self._times.total_s):
+            with StreamClock.of_total(self._times.total_s):
                 await deployment.pool.ask(attempt, call.is_answering)
         except TimeoutError:
             raise engine_timed_out(f"(more than {self._times.total_s:g} s)") from None
@@ -198,7 +205,7 @@ class RelayEndpoint:
         call.usage = answer.get("usage") or {}
         call.answer = answer_text(answer)
         if self._present is not None:
-            data = json.dumps(self._present(answer), ensure_ascii=False).encode()
+            data = orjson.dumps(self._present(answer))
         await call.reply(200, data)
 
     async def _read_answer(self, upstream: Upstream, payload: bytes, call: Call) -> bytes:
@@ -221,7 +228,9 @@ class RelayEndpoint:
 
         async def attempt(upstream: Upstream) -> None:
             call.stream = EventStream(
-                keep_usage=request.include_usage, says_done=deployment.says_done
+                keep_usage=request.include_usage,
+                says_done=deployment.says_done,
+                one_choice=request.num_choices == 1,
             )
             await self._relay_events(call, call.stream, upstream, payload, clock)
 
@@ -290,8 +299,8 @@ async def _read_all(content: aiohttp.StreamReader) -> bytes:
 
 def _parse_answer(data: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(data)
-    except (ValueError, RecursionError):
+        answer = orjson.loads(data)
+    except ValueError:
         raise engine_broke("is not JSON") from None
     if not isinstance(answer, dict) or not _are_choices(answer.get("choices")):
         raise engine_broke("holds no choices")

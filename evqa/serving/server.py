@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 30
+MAX_OPEN_FILES = 65_536
 
 
 class _Server(uvicorn.Server):
@@ -52,6 +55,17 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def raise_open_files_limit() -> None:
+    """Allow as many open files as this process may have: a stream takes two.
+
+    Many systems begin with 1,024 and allow far more to whoever asks.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def serve_until_stopped(
     proxy: Proxy, listener: socket.socket, config: "ServerConfig"
 ) -> None:
@@ -60,6 +74,8 @@ async def serve_until_stopped(
     A second signal stops at once.
     """
     server = _Server(_uvicorn_config(proxy, config))
+    gc.collect()
+    gc.freeze()  # what is here now stays: the collector need not look at it again
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):

@@ -5,6 +5,7 @@ were taken anyway, so tracing costs nothing while an answer streams.
 """
 
 import secrets
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from evqa.errors import UserError
 
 VERSION = "00"  # https://www.w3.org/TR/trace-context/
 SAMPLED = "01"
+FAREWELL_S = 2.0
 
 
 @dataclass(slots=True)
@@ -107,8 +109,10 @@ class Tracer:
         span.end()
 
     def close(self) -> None:
-        """Send what is left."""
-        self._provider.shutdown()
+        """Send what is left; gives up after two seconds when the collector is not there."""
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(FAREWELL_S)
 
 
 class _GivenIds:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from yarl import URL
 
 from evqa.serving.api_error import ApiError
 
@@ -20,6 +21,7 @@ HEALTH_TIMEOUT_S = 5.0
 KEEP_ALIVE_S = 3.0  # below uvicorn's 5 s, so that no request rides on a connection being closed
 RETRY_AFTER_S = 2
 MAX_ATTEMPTS = 3
+NUM_SPARE = 64  # connections for asking after health when all others are in use
 MAX_ERROR_BYTES = 1 << 16
 NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 HUNG_UP = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
@@ -31,7 +33,7 @@ async def open_session(max_connections: int, times: "TimeoutsConfig") -> AsyncIt
     """Yield the one session of a server: its connections to all engines."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=max_connections, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=10
+            limit=max_connections + NUM_SPARE, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=10
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
@@ -50,12 +52,14 @@ class Upstream:
     Attributes:
         url: Its address without a slash at the end.
         headers: Sent with every request.
+        paths: Addresses of its paths, parsed.
         outstanding: Requests it has not answered yet.
         healthy: It answered the last time it was asked.
     """
 
     url: str
     headers: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, URL] = field(default_factory=dict)
     outstanding: int = 0
     healthy: bool = False
 
@@ -195,8 +199,11 @@ async def post(
         ApiError: the status is not 200.
     """
     try:
+        url = upstream.paths.get(path)
+        if url is None:
+            url = upstream.paths[path] = URL(f"{upstream.url}{path}")
         response = await session.post(
-            f"{upstream.url}{path}",
+            url,
             data=payload,
             headers={**upstream.headers, **headers},
             allow_redirects=False,

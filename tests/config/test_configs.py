@@ -151,6 +151,12 @@ class FieldReads(ast.NodeVisitor):
                     self.scopes[0][target.attr] = kind
         self.generic_visit(node)
 
+    def visit_AnnAssign(self, node):
+        kind = self.annotation(node.annotation)
+        if kind and isinstance(node.target, ast.Name):
+            self.scopes[-1][node.target.id] = kind
+        self.generic_visit(node)
+
     def visit_Attribute(self, node):
         if isinstance(node.ctx, ast.Load):
             owner = self.type_of(node.value)

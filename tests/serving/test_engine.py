@@ -136,6 +136,7 @@ def test_transformers_serves_under_the_models_name(model_dir, tmp_path):
     assert command.arguments[1:3] == ["serve", "ev"]
     assert (command.cwd / "ev").resolve() == model_dir
     assert not command.says_done
+    assert not command.bounds_prompts
     assert {"n", "logprobs", "response_format"} <= command.unsupported
 
 

@@ -22,7 +22,8 @@ WHOLE = delta("a\n\nb") + delta("ü", finish_reason="stop") + USAGE + DONE
 
 
 def feed(pieces, **options):
-    stream = EventStream(keep_usage=options.pop("keep_usage", True), **options)
+    options = {"keep_usage": True, "one_choice": True, **options}
+    stream = EventStream(**options)
     return stream, b"".join(stream.feed(piece) for piece in pieces)
 
 
@@ -81,7 +82,23 @@ def test_choices_are_put_together_one_after_the_other():
         event(choices=[{"index": index, "text": text}])
         for index, text in [(1, "c"), (0, "a"), (1, "d"), (0, "b")]
     ]
-    assert feed(pieces)[0].text() == "abcd"
+    assert feed(pieces, one_choice=False)[0].text() == "abcd"
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8"))), st.booleans())
+def test_the_quick_way_reads_what_the_thorough_way_reads(texts, spaced):
+    separators = (", ", ": ") if spaced else (",", ":")
+    events = [
+        b"data: " + json.dumps({"id": "x", "choices": [choice]}, separators=separators).encode()
+        for text in texts
+        for choice in ({"index": 0, "delta": {"content": text}}, {"index": 0, "text": text})
+    ]
+    pieces = [event + b"\n\n" for event in events]
+    quick, out = feed(pieces)
+    thorough, _ = feed(pieces, one_choice=False)
+    assert out == b"".join(pieces)
+    assert quick.text() == thorough.text() == "".join(text * 2 for text in texts)
+    assert quick.num_tokens() == thorough.num_tokens()
 
 
 def test_an_engine_that_does_not_say_done_must_give_a_reason():

@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import time
 
 import pytest
 
@@ -46,7 +47,9 @@ def test_a_reader_that_is_stuck_does_not_stop_the_server(tmp_path, monkeypatch):
     log = JsonLog(None)
     for _ in range(2000):
         log.write({"text": "x" * 1000})  # far more than a pipe holds
+    started = time.monotonic()
     log.close()
+    assert time.monotonic() - started < 1
     while log._thread.is_alive():
         os.read(reader, 1 << 20)
         log._thread.join(0.01)

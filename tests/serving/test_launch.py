@@ -18,7 +18,9 @@ from loopback import chat_body, wait_until
 from evqa.config import load_config, project_dir
 from evqa.errors import UserError
 from evqa.registry import Registry
-from evqa.serving.launch import choose_model, open_keys
+from evqa.serving.fleet import Target
+from evqa.serving.launch import choose_model, open_keys, target_reader
+from evqa.serving.settings import dump_settings, load_settings
 
 FAKE = shlex.join([sys.executable, str(Path(__file__).with_name("fake_vllm.py"))])
 
@@ -187,10 +189,7 @@ def test_a_second_signal_stops_at_once(start):
     cut_off = []
 
     def stream():
-        try:
-            served.stream(max_tokens=500)
-        except httpx.HTTPError as error:
-            cut_off.append(error)
+        cut_off.append(served.stream(max_tokens=500).text)
 
     client = threading.Thread(target=stream)
     client.start()
@@ -201,7 +200,8 @@ def test_a_second_signal_stops_at_once(start):
     code, _ = served.end(15)
     client.join()
     assert code == 0
-    assert cut_off
+    assert '"code": "server_stopping"' in cut_off[0].splitlines()[-2]
+    assert "DONE" not in cut_off[0]
 
 
 def test_killing_serve_leaves_no_orphan(start):
@@ -280,3 +280,86 @@ def test_the_record_names_the_version(start, tmp_path):
     served.end()
     lines = [f.read_text() for f in (tmp_path / "serving" / "requests").iterdir()]
     assert json.loads(lines[0])["version"] == "evqa/1"
+
+
+def test_a_promotion_reaches_a_running_server_and_a_rollback_too(start, tmp_path):
+    served = start()
+    served.wait_until_serving()
+    registry = publish(tmp_path)
+    for change, version in [
+        (lambda: registry.promote(2, force_reason="test"), "evqa/2"),
+        (lambda: registry.promote(1, force_reason="test"), "evqa/1"),
+        (registry.rollback, "evqa/2"),
+    ]:
+        change()
+        wait_until(lambda v=version: served.get("/ready").json()["version"] == v, 20)
+        assert served.stream(max_tokens=1).headers["x-model-version"] == version
+    served.process.send_signal(signal.SIGINT)
+    code, printed = served.end()
+    assert code == 0
+    assert "evqa/2 was promoted: taking over from evqa/1" in printed
+
+
+def test_the_process_keeps_its_id_and_holds_no_hydra(start):
+    served = start()
+    served.wait_until_serving()
+    process = psutil.Process(served.process.pid)
+    assert process.cmdline()[-1].startswith("server.")  # what the user typed is still to be seen
+    libraries = {Path(m.path).parts for m in process.memory_maps()}
+    assert not any("torch" in parts for parts in libraries)
+    assert process.memory_info().rss < 80 << 20
+    soft, hard = process.rlimit(psutil.RLIMIT_NOFILE)
+    assert soft == min(hard, 65_536) or soft > 65_536
+
+
+def test_the_log_goes_to_standard_output_where_it_is_wanted(start, tmp_path, capfd):
+    served = start("server.log=stdout")
+    served.wait_until_serving()
+    served.stream(max_tokens=1)
+    served.process.send_signal(signal.SIGINT)
+    assert served.end()[0] == 0
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [row["status"] for row in rows if row["event"] == "request"] == [200]
+    assert not (tmp_path / "serving" / "server.log").exists()
+
+
+def test_the_settings_arrive_as_they_were(tmp_path):
+    config = configured(tmp_path, "server.timeouts.idle_s=7", "server.vllm_args=[--seed,'3']")
+    arrived, project = load_settings(dump_settings(config, project_dir()))
+    assert project == project_dir()
+    assert arrived.server.timeouts.idle_s == 7
+    assert arrived.server.vllm_args == ["--seed", "3"]
+    assert arrived.server.engine == "vllm"
+    assert arrived.server.keys_file is None
+
+
+def targets(tmp_path, *overrides):
+    return target_reader(configured(tmp_path, *overrides), "evqa/1")
+
+
+def test_without_a_champion_what_is_served_stays(tmp_path):
+    registry = publish(tmp_path)
+    read = targets(tmp_path)
+    assert read() == Target("evqa/1")
+    publish(tmp_path)
+    assert read() == Target("evqa/1")
+    registry.promote(2, force_reason="test")
+    assert read() == Target("evqa/2")
+
+
+def test_an_alias_that_is_asked_for_is_followed(tmp_path):
+    publish(tmp_path)
+    read = targets(tmp_path, "server.version=candidate")
+    publish(tmp_path)
+    assert read() == Target("evqa/2")
+
+
+def test_the_candidate_is_the_canary_while_there_is_one(tmp_path):
+    registry = publish(tmp_path)
+    registry.promote(1, force_reason="test")
+    read = targets(tmp_path, "server.canary.percent=10")
+    assert read() == Target("evqa/1")
+    publish(tmp_path)
+    assert read() == Target("evqa/1", "evqa/2")
+    registry.promote(2, force_reason="test")
+    assert read() == Target("evqa/2")

@@ -80,7 +80,7 @@ def test_one_that_asks_for_more_than_a_minutes_worth_waits_for_a_full_bucket(clo
     refused(lambda: limits.admit(limited, 4, 0))
     limits.settle(ticket, 60)
     clock.now_s += 61
-    limits.admit(limited, 4000, 500)
+    assert limits.admit(limited, 4000, 500).estimate == 1500
 
 
 def test_requests_at_once_are_counted(clock):
@@ -106,7 +106,7 @@ def test_limits_that_change_count_at_once(clock):
     for _ in range(3):
         limits.admit(key(requests_per_minute=3), 1, 1)
     refused(lambda: limits.admit(key(requests_per_minute=3), 1, 1))
-    limits.admit(key(), 1, 1)
+    assert limits.admit(key(), 1, 1).headers == []
     refused(lambda: limits.admit(key(requests_per_minute=1), 1, 1))
 
 
@@ -116,7 +116,8 @@ def test_a_refused_request_costs_nothing(clock):
     for _ in range(50):
         refused(lambda: limits.admit(limited, 0, 60))
     clock.now_s += 60
-    limits.admit(limited, 0, 60)
+    headers = dict(limits.admit(limited, 0, 60).headers)
+    assert headers[b"x-ratelimit-remaining-requests"] == b"9"
 
 
 def test_the_headers_are_those_that_openais_clients_read():

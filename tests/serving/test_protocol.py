@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from evqa.serving.context import token_counter
 from evqa.serving.protocol import (
     ApiError,
     Limits,
@@ -58,7 +59,7 @@ BAD = {
     "top_p": [0, 1.1, "x"],
     "n": [0, 5, 1.5, True],
     "stop": ["", ["a", ""], [1], ["a"] * 5, {"a": 1}, 3],
-    "seed": [2**63, 0.5, "1"],
+    "seed": [2**63, -(2**63) - 1, 2**70, 0.5, "1"],
     "presence_penalty": [2.5, "0"],
     "frequency_penalty": [-3],
     "logprobs": [1, "true"],
@@ -169,6 +170,31 @@ def test_fields_the_engine_would_ignore_are_refused():
         parse_chat(json.dumps({**chat().body, "n": 1}).encode(), limits)
 
 
+def test_a_prompt_over_the_context_is_refused_where_the_engine_would_not():
+    limits = Limits(
+        model_name="evqa",
+        max_tokens=5,
+        max_choices=1,
+        count_tokens=lambda prompt: len(str(prompt)),
+    )
+    with pytest.raises(ApiError) as caught:
+        limits.check_context(chat())
+    assert caught.value.code == "context_length_exceeded"
+    LIMITS.check_context(chat())
+
+
+def test_tokens_of_messages_and_texts_are_counted(tmp_path):
+    tokenizers = pytest.importorskip("tokenizers")
+    assert token_counter(tmp_path) is None
+    model = tokenizers.models.WordLevel({"a": 0, "?": 1}, unk_token="?")
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    count = token_counter(tmp_path)
+    assert count("a a b") == 3
+    assert count([{"role": "user", "content": "a a"}, {"role": "user", "content": "b"}]) == 3
+
+
 def test_the_clients_user_is_not_passed_on():
     assert chat(user="someone").body == chat().body
 
@@ -226,15 +252,15 @@ def test_awful_bodies_are_a_400(data):
 @pytest.mark.parametrize("text", [b"\\ud800", b"a\\udfff"])
 def test_half_a_surrogate_pair_never_goes_upstream(text):
     data = b'{"model": "evqa", "messages": [{"role": "user", "content": "%b"}]}' % text
-    with pytest.raises(ApiError, match="cannot spell"):
-        parse_chat(data, LIMITS).payload()
+    with pytest.raises(ApiError, match="not JSON"):
+        parse_chat(data, LIMITS)
 
 
 def test_numbers_too_large_for_a_float_never_go_upstream():
     schema = b'{"type": "json_schema", "json_schema": {"name": "x", "schema": {"maximum": 1e999}}}'
     data = b'{"model": "evqa", "messages": [{"role":"user","content":"x"}], "response_format": %b}'
-    with pytest.raises(ApiError, match="cannot spell"):
-        parse_chat(data % schema, LIMITS).payload()
+    with pytest.raises(ApiError, match="not JSON"):
+        parse_chat(data % schema, LIMITS)
 
 
 json_values = st.recursive(

@@ -3,7 +3,10 @@ import os
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from evqa.files import sha256_json
 from evqa.serving.metrics import ServerMetrics
 from evqa.serving.usage import (
     LineFile,
@@ -80,6 +83,21 @@ def test_writers_at_the_same_time_never_mix_their_lines(tmp_path):
     assert all(len(set(row["answer"])) == 1 for row in rows)
 
 
+messages = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["user", "system"]),
+            "content": st.text(st.characters(codec="utf-8")),
+        }
+    )
+)
+
+
+@given(messages | st.text(st.characters(codec="utf-8")))
+def test_prompts_are_hashed_as_everything_else_is(prompt):
+    assert hash_prompt(prompt) == sha256_json(prompt)
+
+
 def test_the_same_prompt_has_the_same_hash_whatever_the_order_of_its_keys():
     assert hash_prompt([{"role": "user", "content": "x"}]) == hash_prompt(
         [{"content": "x", "role": "user"}]
@@ -154,17 +172,18 @@ def test_a_line_cut_by_a_full_disk_is_told_and_the_next_stands_by_itself(tmp_pat
     file, write = LineFile(), os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:5]))
     with pytest.raises(OSError, match="No space left"):
-        file.append(tmp_path / "x", {"a": 1})
+        file.append(tmp_path, "x", {"a": 1})
     monkeypatch.setattr(os, "write", write)
-    file.append(tmp_path / "x", {"a": 2})
-    assert (tmp_path / "x").read_text() == '{"a":\n{"a":2}\n'
+    file.append(tmp_path, "x", {"a": 2})
+    assert (tmp_path / "x.jsonl").read_text() == '{"a":\n{"a":2}\n'
 
 
-def test_a_file_that_is_removed_while_open_is_made_again(tmp_path):
+def test_a_file_that_is_removed_while_open_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("evqa.serving.usage.LOOK_EVERY_S", 0)
     file = LineFile()
-    file.append(tmp_path / "x", {"a": 1})
-    (tmp_path / "x").unlink()
-    file.append(tmp_path / "x", {"a": 2})
-    assert (tmp_path / "x").read_text() == '{"a":2}\n'
+    file.append(tmp_path, "x", {"a": 1})
+    (tmp_path / "x.jsonl").unlink()
+    file.append(tmp_path, "x", {"a": 2})
+    assert (tmp_path / "x.jsonl").read_text() == '{"a":2}\n'
     file.close()
     file.close()
