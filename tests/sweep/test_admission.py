@@ -120,7 +120,7 @@ class TestCorrection:
         assert memory_correction(tmp_path) == 1.0
 
     def test_a_corrected_prediction_refuses_what_fitted_before(self):
-        words = [*BIG, "memory.budget_gib=8", f"{MICRO_BATCH}=1", "model.max_length_tokens=512"]
+        words = [*BIG, "memory.budget_gib=12", f"{MICRO_BATCH}=1", "model.max_length_tokens=512"]
         plain = admit("train", words)
         assert plain.reason is None
         corrected = admit("train", words, 1.5)
