@@ -11,6 +11,7 @@ from rich.table import Table
 
 from evqa.architectures import Architecture
 from evqa.config import PlanConfig, run_job
+from evqa.config.data import DataKind, PairGenerator
 from evqa.errors import GateError
 from evqa.memory.budget import fitting_changes, plain_recipe
 from evqa.memory.planner import plan_json, plan_training
@@ -24,6 +25,8 @@ def plan(config: PlanConfig, folder: Path) -> None:  # noqa: ARG001  nothing is 
     made = plan_training(config, shape)
     changes = [] if made.fits else fitting_changes(config, shape)
     values = plan_json(made, plain_recipe(config, shape), changes, {})
+    if cost := estimate_api(config):
+        values["api"] = cost
     if config.output == "json":
         sys.stdout.write(json.dumps(values, indent=2) + "\n")
     else:
@@ -32,6 +35,23 @@ def plan(config: PlanConfig, folder: Path) -> None:  # noqa: ARG001  nothing is 
         raise GateError(
             f"does not fit: {values['peak_gib']:.2f} GiB of {values['usable_gib']:.2f} GiB"
         )
+
+
+def estimate_api(config: PlanConfig) -> dict[str, Any] | None:
+    """Return what the LLM API will cost, null when none is asked.
+
+    Raises:
+        UserError: when a folder is missing or a price is unknown.
+    """
+    bought = config.qa.generator is PairGenerator.together or config.qa.judge
+    if not bought or config.data.kind is not DataKind.corpus:
+        return None
+    from evqa.qa.estimate import api_cost
+    from evqa.sources.size import estimated_words
+
+    num_words = estimated_words(config.sources)
+    cost = api_cost(num_words, config.documents.chunk_words, config.qa)
+    return cost.to_dict() if cost else None
 
 
 def print_card(config: PlanConfig, values: dict[str, Any]) -> None:
@@ -50,6 +70,12 @@ def print_card(config: PlanConfig, values: dict[str, Any]) -> None:
     console.print(f"{'fits' if values['fits'] else 'does not fit'} ({limit})")
     plain = values["plain"]
     console.print(f"without 4 bits and checkpointing: {plain['peak_gib']:.2f} GiB")
+    if "api" in values:
+        api = values["api"]
+        console.print(
+            f"API: about ${api['expected_usd']:.2f} for {api['requests']} requests, at most "
+            f"${min(api['most_usd'], api['budget_usd']):.2f} (qa.budget_usd={api['budget_usd']:g})"
+        )
     for change in values["changes"]:
         console.print(f"fits with {change['override']} ({change['peak_gib']:.2f} GiB)")
 

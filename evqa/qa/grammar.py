@@ -121,6 +121,7 @@ a an the each every most all any no some many few several older newer modern pub
 typical ordinary
 """
 _DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
+_NO_HEAD = _DETERMINERS | {"to", "of", "in", "by", "used", "for", "with", "on", "at", "from"}
 MAX_SUBJECT_WORDS = 14
 _ENTRY = re.compile(
     r" (?:An|The|This|When|If|Each|Your|More) |(?<!\d) A (?=[a-z]{3,})| whether |^\d+ [A-Z]|"
@@ -176,7 +177,7 @@ def is_subject(text: str) -> bool:
     is_list = "," in text and not _LIST_OF_NAMES.fullmatch(text)
     if not words or len(words) > MAX_SUBJECT_WORDS or is_list or ":" in text or "(" in text:
         return False
-    if _BAD_START.match(text) or POINTING.search(text) or words[-1] in _DETERMINERS:
+    if _BAD_START.match(text) or POINTING.search(text) or words[-1] in _NO_HEAD:
         return False
     # "Use case", "Have targets": an order, or half of one.
     is_order = words[0].lower() in BASES and len(words) <= 3 and words[0][-1] != "s"

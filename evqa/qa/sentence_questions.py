@@ -18,7 +18,7 @@ from evqa.qa.grammar import (
     points_outside,
     third_person,
 )
-from evqa.qa.numeric_questions import amount_of, numeric_questions, question, tail
+from evqa.qa.numeric_questions import BEFORE_NUMBER, amount_of, numeric_questions, question, tail
 from evqa.qa.quantities import mentions
 from evqa.qa.situation_questions import CHANGES, confirmation, leading_condition, situations
 from evqa.segmentation import LineKind, lines, num_words, sentence_spans
@@ -28,7 +28,7 @@ _DANGLING_TEXT = """
 a an the and or its starting ranging including following depending according
 """
 _DANGLING = frozenset(_DANGLING_TEXT.split())
-MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 60
+MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 80
 # Verbs whose object is no good answer to "What does S …?": they have none, or it says nothing.
 _NOT_ASKED_FOR_TEXT = """
 account agree amount appear apply arrive become begin belong benefit come comply consist continue
@@ -79,6 +79,7 @@ _OBJECT = re.compile(
     r"(?!little|much|nothing|something|well|far|up|out|down|on|in|off)[a-z-]+ [a-z-]+)"
 )
 _NAMING = re.compile(r"(?P<participle>called|named|rated|known as|labelled)\s+\S")
+_DEFINED = frozenset({"defined", "specified", "described", "standardised"})
 _THERE = re.compile(
     r"(?:(?P<lead>[A-Z][^,;:]{3,60}?),? )?[Tt]here (?P<be>are|were) "
     r"(?P<object>(?:[^,;:]|,(?=\d))+)"
@@ -157,6 +158,8 @@ def _there_are(sentence: str, start: int, end: int) -> Iterator[Candidate]:
     match = _THERE.match(sentence)
     found = mentions(match["object"]) if match else []
     if match is None or not found or found[0].quantity.unit:
+        return
+    if not BEFORE_NUMBER.fullmatch(match["object"][: found[0].start]):
         return
     after = match["object"][found[0].end :].strip(" .")
     noun = re.match(r"(?P<noun>(?:[a-z-]+ ){0,3}?[a-z-]+s)\b(?P<after>.*)$", after)
@@ -238,6 +241,8 @@ def _definition(clause: Clause) -> Iterator[Asked]:
         yield Asked(text, "definition")
         if not clause.lead and clause.auxiliary == "is" and clause.rest.startswith(("a ", "an ")):
             yield Asked(f"How is {clause.subject} defined?", "defined")
+        elif not clause.lead:
+            yield Asked(f"What is meant by {clause.subject}?", "meant")
 
 
 def _passive(clause: Clause) -> Iterator[Asked]:
@@ -249,30 +254,34 @@ def _passive(clause: Clause) -> Iterator[Asked]:
         yield Asked(question(start, "", clause), "naming", "medium")
         return
     match = _PARTICIPLE.match(clause.rest)
-    if match is None:
+    if match is None or match["object"].startswith(("well", "much", "soon", "long", "far ")):
         return
-    participle, preposition = match["participle"], match["preposition"]
-    if match["object"].startswith(("well", "much", "soon", "long", "far ")):
-        return
-    if preposition == "by" and clause.is_past and participle.endswith("ed"):
-        yield Asked(question(f"Who {participle} {clause.subject}", "", clause), "who", "medium")
-    elif preposition == "by" and (base := PAST.get(participle)) and not clause.lead:
-        text = f"What {third_person(base)} {clause.subject}?"
-        yield Asked(text, "by_whom", "medium")
-    elif preposition == "to" and _infinitive(match["object"]):
-        start = f"What {clause.auxiliary} {clause.subject} {participle} to do"
+    if match["preposition"] == "by":
+        yield from _by_whom(clause, match)
+    elif match["preposition"] == "to" and _infinitive(match["object"]):
+        start = f"What {clause.auxiliary} {clause.subject} {match['participle']} to do"
         yield Asked(question(start, "", clause), "to_do", "medium")
-    elif preposition not in _PLACE_OR_TIME:
-        start = f"What {clause.auxiliary} {clause.subject} {participle} {preposition}"
-        yield Asked(question(start, "", clause), "passive", "medium")
-    elif preposition == "in" and participle in (
-        "defined",
-        "specified",
-        "described",
-        "standardised",
-    ):
-        start = f"Where {clause.auxiliary} {clause.subject} {participle}"
+    elif match["preposition"] not in _PLACE_OR_TIME:
+        start = f"What {clause.auxiliary} {clause.subject} {match['participle']}"
+        yield Asked(question(f"{start} {match['preposition']}", "", clause), "passive", "medium")
+    elif match["preposition"] == "in" and match["participle"] in _DEFINED:
+        start = f"Where {clause.auxiliary} {clause.subject} {match['participle']}"
         yield Asked(question(start, "", clause), "where", "medium")
+
+
+def _by_whom(clause: Clause, match: re.Match[str]) -> Iterator[Asked]:
+    """Ask "Who developed …?" of the past, "What operates …?" of the present; not "by doing"."""
+    participle = match["participle"]
+    base = PAST.get(participle)
+    if match["object"].split()[0].endswith("ing"):
+        return
+    if clause.is_past and participle.endswith("ed"):
+        yield Asked(question(f"Who {participle} {clause.subject}", "", clause), "who", "medium")
+    elif base and not clause.lead:
+        yield Asked(f"What {third_person(base)} {clause.subject}?", "by_whom", "medium")
+    else:
+        start = f"What {clause.auxiliary} {clause.subject} {participle} by"
+        yield Asked(question(start, "", clause), "passive", "medium")
 
 
 def _infinitive(text: str) -> bool:

@@ -55,7 +55,7 @@ _SHARE = re.compile(
     r"(?P<share>\d[\d.,]* ?(?:%|percent|per cent)) of (?P<whole>(?:the |all |new |global )?"
     r"[\w-]+(?: [\w-]+){0,3}?)(?P<after>(?: (?:in|by|at|during|worldwide)\b.*)?)$"
 )
-MIN_CONFIRMED_WORDS, MAX_CONFIRMED_WORDS, MIN_REST_WORDS = 6, 22, 2
+MIN_CONFIRMED_WORDS, MAX_CONFIRMED_WORDS, MIN_REST_WORDS = 6, 24, 2
 _HALF = re.compile(r" (?:and|or|but) |,(?! (?:which|while|so|because|but|with|as|where))")
 _LOOSE_ENDS_TEXT = """
 a an the of to in on at for with by from as is are be both either
@@ -83,7 +83,8 @@ def leading_condition(sentence: str) -> Iterator[Asked]:
         yield Asked(f"What should be done {lead} {condition}?", "instruction", "medium")
     else:
         yield Asked(f"What happens {lead} {condition}?", "condition", "medium")
-        yield Asked(f"What is the consequence {lead} {condition}?", "condition", "medium")
+        if lead == "if":
+            yield Asked(f"What is the consequence if {condition}?", "condition", "medium")
 
 
 def _is_main(text: str) -> bool:

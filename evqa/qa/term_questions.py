@@ -81,10 +81,11 @@ def _entry(line: str, start: int) -> Iterator[Candidate]:
     term = match["term"]
     if POINTING.search(term) or term.split()[0].lower() in _NO_TERMS:
         return
-    yield Candidate(
-        question=f"What does the term {term} mean?",
-        answer=f"{term}: {match['text']}",
-        start=start + match.start("term"),
-        end=start + match.end("text"),
-        template="term",
-    )
+    for question in (f"What does the term {term} mean?", f"What is meant by {term}?"):
+        yield Candidate(
+            question=question,
+            answer=f"{term}: {match['text']}",
+            start=start + match.start("term"),
+            end=start + match.end("text"),
+            template="term",
+        )
