@@ -282,7 +282,9 @@ def _verb_forms(words: list[str], subject: str) -> tuple[str, str, str] | None:
         modal = "must" if verb == "shall" else verb
         return (modal, words[1].lower(), " ".join(words[2:])) if len(words) > 1 else None
     first = rest.split()[0].lower() if rest else ""
+    second = rest.split()[1].lower() if len(rest.split()) > 1 else ""
     is_perfect = first in PAST or first in _NO_OBJECT or first.endswith(("ed", "ly"))
+    is_perfect = is_perfect or (first in ("all", "both", "each") and second in PAST)
     if base != "have" or not is_perfect:
         return auxiliary, base, rest
     # "has applied since": has asks, as a form of be does.

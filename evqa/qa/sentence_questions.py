@@ -31,8 +31,8 @@ _DANGLING = frozenset(_DANGLING_TEXT.split())
 MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 80
 # Verbs whose object is no good answer to "What does S …?": they have none, or it says nothing.
 _NOT_ASKED_FOR_TEXT = """
-account agree amount appear apply arrive become begin belong benefit come comply consist continue
-correspond decline depend derive differ exist expect fail fall feel flow get go grow happen hang
+account act agree amount appear apply arrive become begin belong benefit come comply consist
+continue correspond decline depend derive differ exist expect fail fall feel flow get go grow happen hang
 insist last lie live look occur put refer rely remain result rise run say see seem sit specialise
 stand stay take talk tend think travel try turn vary wait want work allow let make give play put
 keep do plan aim pass lead participate listen focus share
@@ -91,7 +91,8 @@ _LABEL = re.compile(r"(?:[A-Z]{1,2}\d{2}(?:\.FR\.\d+)?|\d+(?:\.\d+)+\.?|\(?[a-z]
 _DEBRIS = re.compile(
     r"^(?:Source|Note|Figure|Table|Box|Retrieved|See|Archived|Copyright)s?\b|"
     r"\b(?:Figure|Table|Box) \d|\bIEA\. |\bpp?\. \d|(?<![’'.\w-])[b-hj-z] [a-z]{3,}|"
-    r"[a-z] -[a-z]|\w- (?!and|or|to)\w|\.\.\.|https?:|[{}<>=|]|\bCC BY\b"
+    r"\b[aA] ([b-df-hj-np-tv-z])\1|[a-z] -[a-z]|\w- (?!and|or|to)\w|\.\.\.|https?:|[{}<>=|]|"
+    r"\bCC BY\b"
 )
 # A heading that ran into the sentence: "surge ahead Electrification of road transport".
 _RUN_ON = re.compile(r"(?<=[a-z] )[A-Z][a-z]{2,}(?:tion|ing|ment|tions|ies|ers)(?= [a-z])")
@@ -241,7 +242,7 @@ def _definition(clause: Clause) -> Iterator[Asked]:
         yield Asked(text, "definition")
         if not clause.lead and clause.auxiliary == "is" and clause.rest.startswith(("a ", "an ")):
             yield Asked(f"How is {clause.subject} defined?", "defined")
-        elif not clause.lead:
+        elif not clause.lead and clause.auxiliary == "is":
             yield Asked(f"What is meant by {clause.subject}?", "meant")
 
 
@@ -254,7 +255,9 @@ def _passive(clause: Clause) -> Iterator[Asked]:
         yield Asked(question(start, "", clause), "naming", "medium")
         return
     match = _PARTICIPLE.match(clause.rest)
-    if match is None or match["object"].startswith(("well", "much", "soon", "long", "far ")):
+    if match is None or match["participle"] in ("tended", "used", "supposed"):
+        return
+    if match["object"].startswith(("well", "much", "soon", "long", "far ")):
         return
     if match["preposition"] == "by":
         yield from _by_whom(clause, match)

@@ -188,8 +188,6 @@ def confirmation(clause: Clause) -> Iterator[Asked]:
 
     What follows a boundary is left out, unless it would leave half a phrase.
     """
-    if clause.auxiliary in ("has", "have", "had"):
-        return
     rest = tail(clause.rest)
     cut = clause.rest[len(rest) :]
     num_words = len(f"{clause.subject} {clause.verb} {rest}".split())
@@ -202,7 +200,7 @@ def confirmation(clause: Clause) -> Iterator[Asked]:
         return
     auxiliary = "must" if clause.auxiliary == "shall" else clause.auxiliary
     verb = f" {clause.verb}" if clause.verb else ""
-    if not mentions(rest):
+    if not mentions(rest) and clause.auxiliary not in ("has", "have", "had"):
         yield Asked(question(f"{auxiliary} {clause.subject}{verb} {rest}", "", clause), "yes")
     start = clause.text.lower().find(clause.subject.lower())
     said = clause.text[start + len(clause.subject) :].removesuffix(cut).strip()

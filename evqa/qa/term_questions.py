@@ -15,7 +15,10 @@ _ENTRY = re.compile(
     r"Amount|Energy|System|Unit|Type|Process|Method|Protocol|Standard) [^|]{15,300}\.)$"
 )
 MAX_TERM_WORDS = 5
-_NO_TERMS = frozenset({"note", "example", "warning", "tip", "please", "not", "if", "for"})
+_NO_TERMS_TEXT = """
+note example warning tip please not if for requirement important hint optional required attention
+"""
+_NO_TERMS = frozenset(_NO_TERMS_TEXT.split())
 
 
 def term_questions(passage: Passage) -> Iterator[Candidate]:
