@@ -181,7 +181,7 @@ def is_subject(text: str) -> bool:
     if text.lower() == "you":
         return True
     is_list = "," in text and not _LIST_OF_NAMES.fullmatch(text)
-    if not words or len(words) > MAX_SUBJECT_WORDS or is_list or ":" in text or "(" in text:
+    if not words or len(words) > MAX_SUBJECT_WORDS or is_list or re.search("[:(—]", text):
         return False
     if _BAD_START.match(text) or POINTING.search(text) or words[-1] in _NO_HEAD:
         return False

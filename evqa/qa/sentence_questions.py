@@ -32,10 +32,10 @@ MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 80
 # Verbs whose object is no good answer to "What does S …?": they have none, or it says nothing.
 _NOT_ASKED_FOR_TEXT = """
 account act agree amount appear apply arrive become begin belong benefit come comply consist
-continue correspond decline depend derive differ exist expect fail fall feel flow get go grow happen hang
-insist last lie live look occur put refer rely remain result rise run say see seem sit specialise
-stand stay take talk tend think travel try turn vary wait want work allow let make give play put
-keep do plan aim pass lead participate listen focus share
+continue correspond decline depend derive differ exist expect fail fall feel flow get go grow
+happen hang insist last lie live look occur put refer rely remain result rise run say see seem
+sit specialise stand stay take talk tend think travel try turn vary wait want work allow let
+make give play put keep do plan aim pass lead participate listen focus share
 """
 _ASKED_FOR = BASES - frozenset(_NOT_ASKED_FOR_TEXT.split()) | {
     "have",
@@ -92,7 +92,7 @@ _DEBRIS = re.compile(
     r"^(?:Source|Note|Figure|Table|Box|Retrieved|See|Archived|Copyright)s?\b|"
     r"\b(?:Figure|Table|Box) \d|\bIEA\. |\bpp?\. \d|(?<![’'.\w-])[b-hj-z] [a-z]{3,}|"
     r"\b[aA] ([b-df-hj-np-tv-z])\1|[a-z] -[a-z]|\w- (?!and|or|to)\w|\.\.\.|https?:|[{}<>=|]|"
-    r"\bCC BY\b"
+    r"\bCC BY\b|^[B-HJ-Z] [a-z]{3,}|(?<=[a-zA-Z] )(?:The|This|These|However|Although) (?=[a-z])"
 )
 # A heading that ran into the sentence: "surge ahead Electrification of road transport".
 _RUN_ON = re.compile(r"(?<=[a-z] )[A-Z][a-z]{2,}(?:tion|ing|ment|tions|ies|ers)(?= [a-z])")
@@ -123,15 +123,38 @@ def _of_sentence(text: str, start: int, end: int, vocabulary: Vocabulary) -> Ite
     label = _LABEL.match(text, start, end)
     start = label.end() if label else start
     sentence = text[start:end]
+    if not _is_whole(sentence, vocabulary):
+        return
+    found = [
+        *_there_are(sentence, start, end),
+        *(
+            Candidate(
+                question=asked.question[0].upper() + asked.question[1:],
+                answer=answer_of(sentence, clause, asked),
+                start=start,
+                end=end,
+                template=asked.template,
+                difficulty=asked.difficulty,
+            )
+            for asked, clause in _first_of_each(_asked_of(sentence, vocabulary))
+        ),
+    ]
+    yield from found[:MAX_PAIRS_PER_SENTENCE]
+
+
+def _is_whole(sentence: str, vocabulary: Vocabulary) -> bool:
+    """Tell whether words are one sentence from its capital to its full stop, and nothing else."""
     if not MIN_SENTENCE_WORDS <= num_words(sentence) <= MAX_SENTENCE_WORDS:
-        return
-    if not sentence.endswith((".", "!")) or _DEBRIS.search(sentence):
-        return
-    if any(word[0].lower() in vocabulary.lower for word in _RUN_ON.finditer(sentence)):
-        return
-    if not sentence[0].isupper() and not sentence[0].isdigit():
-        return
-    found = [*_there_are(sentence, start, end)]
+        return False
+    begins = sentence[0].isupper() or sentence[0].isdigit()
+    if not begins or not sentence.endswith((".", "!")) or _DEBRIS.search(sentence):
+        return False
+    runs_on = _RUN_ON.finditer(sentence)
+    return not any(word[0].lower() in vocabulary.lower for word in runs_on)
+
+
+def _asked_of(sentence: str, vocabulary: Vocabulary) -> list[tuple[Asked, Clause | None]]:
+    """Return the good questions of a sentence, each with its clause; null for the whole of it."""
     chosen: list[tuple[Asked, Clause | None]] = [
         (asked, None) for asked in leading_condition(sentence) if is_good(asked.question)
     ]
@@ -140,18 +163,7 @@ def _of_sentence(text: str, start: int, end: int, vocabulary: Vocabulary) -> Ite
             continue
         good = [asked for asked in ask(clause) if is_good(asked.question)]
         chosen += [(asked, clause) for asked in good[:MAX_PAIRS_PER_SENTENCE]]
-    found += [
-        Candidate(
-            question=asked.question[0].upper() + asked.question[1:],
-            answer=answer_of(sentence, clause, asked),
-            start=start,
-            end=end,
-            template=asked.template,
-            difficulty=asked.difficulty,
-        )
-        for asked, clause in _first_of_each(chosen)
-    ]
-    yield from found[:MAX_PAIRS_PER_SENTENCE]
+    return chosen
 
 
 def _there_are(sentence: str, start: int, end: int) -> Iterator[Candidate]:
@@ -281,7 +293,8 @@ def _by_whom(clause: Clause, match: re.Match[str]) -> Iterator[Asked]:
     if clause.is_past and participle.endswith("ed"):
         yield Asked(question(f"Who {participle} {clause.subject}", "", clause), "who", "medium")
     elif base and not clause.lead:
-        yield Asked(f"What {third_person(base)} {clause.subject}?", "by_whom", "medium")
+        word = "Who or what" if match["object"].split()[0].endswith("s") else "What"
+        yield Asked(f"{word} {third_person(base)} {clause.subject}?", "by_whom", "medium")
     else:
         start = f"What {clause.auxiliary} {clause.subject} {participle} by"
         yield Asked(question(start, "", clause), "passive", "medium")
@@ -289,7 +302,7 @@ def _by_whom(clause: Clause, match: re.Match[str]) -> Iterator[Asked]:
 
 def _infinitive(text: str) -> bool:
     words = [word for word in text.lower().split()[:2] if not word.endswith("ly")]
-    return bool(words) and (words[0] in BASES or words[0] in ("be", "have"))
+    return bool(words) and (words[0] in BASES or words[0] in ("be", "have", "study"))
 
 
 def _object(clause: Clause) -> Iterator[Asked]:

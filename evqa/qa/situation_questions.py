@@ -58,12 +58,12 @@ _SHARE = re.compile(
 MIN_CONFIRMED_WORDS, MAX_CONFIRMED_WORDS, MIN_REST_WORDS = 6, 24, 2
 _HALF = re.compile(r" (?:and|or|but) |,(?! (?:which|while|so|because|but|with|as|where))")
 _LOOSE_ENDS_TEXT = """
-a an the of to in on at for with by from as is are be both either
+a an the of to in on at for with by from as is are be both either more less than over
 """
 _LOOSE_ENDS = frozenset(_LOOSE_ENDS_TEXT.split())
 _VAGUE_CONDITION = re.compile(
     r"^(?:it|that|there|so|not|needed|necessary|possible|applicable|available|required|any|all|"
-    r"asked|in doubt|available)\b|\b(?:i|we|he|she|my|our|your|following|latter|former|so far)\b",
+    r"asked|in doubt|available)\b|\b(?:done|do|does|did|know) that\b|\b(?:i|we|he|she|my|our|your|following|latter|former|so far)\b",
     re.IGNORECASE,
 )
 
