@@ -193,6 +193,7 @@ class RelayEndpoint:
         data = b""
 
         async def attempt(upstream: Upstream) -> None:
+            """Read one engine's answer."""
             nonlocal data
             data = await self._read_answer(upstream, payload, call)
 
@@ -227,6 +228,7 @@ class RelayEndpoint:
         clock = StreamClock(self._times.first_byte_s, self._times.idle_s, self._times.total_s)
 
         async def attempt(upstream: Upstream) -> None:
+            """Relay one engine's events, from the beginning."""
             call.stream = EventStream(
                 keep_usage=request.include_usage,
                 says_done=deployment.says_done,

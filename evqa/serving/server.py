@@ -93,7 +93,7 @@ def _uvicorn_config(proxy: Proxy, config: "ServerConfig") -> uvicorn.Config:
     application: Any = create_app(proxy)
     return uvicorn.Config(
         application,
-        http=bounded_protocol(config.timeouts.header_s),
+        http=bounded_protocol(config.timeouts.header_s, lambda: proxy.fleet.primary.version),
         ws="none",
         lifespan="on",
         backlog=BACKLOG,
