@@ -98,6 +98,7 @@ def _uvicorn_config(proxy: Proxy, config: "ServerConfig") -> uvicorn.Config:
         lifespan="on",
         backlog=BACKLOG,
         access_log=False,
+        log_config=None,  # what uvicorn has to say goes where all the log goes
         log_level="warning",
         proxy_headers=False,
         server_header=False,

@@ -363,3 +363,17 @@ def test_the_candidate_is_the_canary_while_there_is_one(tmp_path):
     assert read() == Target("evqa/1", "evqa/2")
     registry.promote(2, force_reason="test")
     assert read() == Target("evqa/2")
+
+
+def test_what_uvicorn_says_is_in_the_log_and_not_between_the_operators_lines(start, tmp_path):
+    served = start()
+    served.wait_until_serving()
+    with socket.create_connection(("127.0.0.1", int(served.url.split(":")[2][:-3])), 5) as raw:
+        raw.sendall(b"\0nonsense\r\n\r\n")
+        assert b"400 Bad Request" in raw.recv(4096)
+    served.process.send_signal(signal.SIGINT)
+    _, printed = served.end()
+    assert "Invalid" not in printed
+    text = (tmp_path / "serving" / "server.log").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert any("Invalid HTTP request" in row["event"] for row in rows)
