@@ -203,7 +203,8 @@ class RelayEndpoint:
         except TimeoutError:
             raise engine_timed_out(f"(more than {self._times.total_s:g} s)") from None
         answer = _parse_answer(data)
-        call.usage = answer.get("usage") or {}
+        usage = answer.get("usage")
+        call.usage = usage if isinstance(usage, dict) else {}
         call.answer = answer_text(answer)
         if self._present is not None:
             data = orjson.dumps(self._present(answer))
@@ -326,5 +327,6 @@ def answer_text(answer: dict[str, Any]) -> str:
     texts = []
     for choice in answer.get("choices", []):
         message = choice.get("message") or {}
-        texts.append(message.get("content") or choice.get("text") or "")
+        text = message.get("content") or choice.get("text")
+        texts.append(text if isinstance(text, str) else "")
     return "".join(texts)
