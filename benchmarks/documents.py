@@ -31,8 +31,10 @@ METER = """
 import json, resource, sys
 sys.argv = sys.argv[1:]
 {body}
-used = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps({{"cpu_s": used.ru_utime + used.ru_stime, "peak_mib": used.ru_maxrss / 1024}}))
+kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)  # some readers start processes
+used = [resource.getrusage(kind) for kind in kinds]
+cpu_s = sum(each.ru_utime + each.ru_stime for each in used)
+print(json.dumps({{"cpu_s": cpu_s, "peak_mib": max(each.ru_maxrss for each in used) / 1024}}))
 """
 OURS = """
 from evqa.config.data import DocumentsConfig, SourcesConfig

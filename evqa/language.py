@@ -5,7 +5,8 @@ from collections import Counter
 
 # Each language's most frequent function words that few of the others share.
 COMMON_WORDS = {
-    "en": "the of and to in is that for with are this be by from or which can will was it as",
+    "en": "the of and to in is that for with are this be by from or which can will was it as a at "
+    "how what does do not has have on",
     "de": "der die und den das von mit ist nicht für auf des dem ein eine werden sich auch wird",
     "fr": "le la les des et du une pour dans que est sur par pas plus avec sont vous au aux",
     "es": "el los las del una por con para que se es su como más al esta este entre sus",

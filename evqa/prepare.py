@@ -34,6 +34,7 @@ QA_SETTINGS = (
     "categories",
     "category_keywords",
     "max_pairs_per_chunk",
+    "confirmations",
     "overlap_cosine",
     "category_quota",
     "difficulty_quota",

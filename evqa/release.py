@@ -11,6 +11,7 @@ from evqa.config import ReleaseConfig, from_dict, run_job, to_dict
 from evqa.config.jobs import Output
 from evqa.config.model import QuantizationConfig, QuantizationKind
 from evqa.config.serving import BaseWeights, ExportQuantization
+from evqa.delivery import check_before, prove_served, push, write_gguf
 from evqa.errors import UserError
 from evqa.export.adapter import check_adapter
 from evqa.export.card import model_card
@@ -49,6 +50,7 @@ def release_run(config: ReleaseConfig, marks: dict[str, Any]) -> int:
     run = find_run(outputs_dir, config.run)
     manifest = read_manifest(run)
     check_adapter(run / "adapter")
+    check_before(config)
     base = base_path(run, manifest)
     questions = parity_questions(config.export.parity, manifest)
     registry = Registry(registry_folder(config), config.registry.name)
@@ -65,11 +67,16 @@ def release_run(config: ReleaseConfig, marks: dict[str, Any]) -> int:
         if config.export.quantization is not ExportQuantization.none:
             chosen = _quantize(config, chosen, staged, observed)
             candidates.append(chosen)
+        served = prove_served(config, chosen.folder, observed)
+        if served is not None:
+            candidates.append(Candidate("served", chosen.folder, served))
+        write_gguf(config.export, chosen.folder)
         lineage = collect_lineage(outputs_dir, run, manifest, _parity_record(chosen, candidates))
         lineage |= {"export": to_dict(config.export), **marks}
         write_text(chosen.folder / "README.md", model_card(config.registry.name, lineage))
         version = registry.publish(chosen.folder, lineage)
     _print_result(config, registry, version, chosen)
+    push(config.registry, registry, version)
     return version
 
 

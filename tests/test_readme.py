@@ -3,12 +3,10 @@
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-from evqa.config.run_job import expand
+from documented_commands import dry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,24 +18,6 @@ def commands():
             words = shlex.split(line, comments=True)
             if words:
                 yield words
-
-
-def dry(words):
-    """Return the harmless form of a command: nothing is trained, served or written."""
-    head, *rest = words
-    if head == "make":
-        return ["make", "-n", *rest]
-    if head == "python":
-        if "-m" in rest[1:]:
-            rest = [rest[0], *expand([word for word in rest[1:] if word != "-m"])[0]]
-        asked = rest if "--help" in rest else [*rest, "--cfg", "job"]
-        return [sys.executable, *[w for w in asked if not w.startswith("resume=")]]
-    if head == "evqa":
-        depth = 2 if rest[0] in {"keys", "registry"} else 1
-        return [sys.executable, "-m", "evqa.cli", *rest[:depth], "--help"]
-    if head == "aim":
-        return [str(Path(sys.executable).parent / "aim"), *rest[:1], "--help"]
-    raise AssertionError(f"nobody checks {head!r}")
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)

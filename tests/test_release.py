@@ -30,7 +30,10 @@ def outputs(finished_run, tmp_path):
 
 
 def configured(outputs, *overrides):
-    return load_config("release", [f"paths.outputs_dir={outputs}", "export=fp32", *overrides])
+    return load_config(
+        "release",
+        [f"paths.outputs_dir={outputs}", "export=fp32", "export.served=never", *overrides],
+    )
 
 
 def run_folder(outputs):

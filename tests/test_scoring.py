@@ -41,7 +41,9 @@ def outputs(tmp_path_factory):
     build_finished_run(root, "quantization=none", "model.dtype=fp32")
     write_jsonl(root / "questions.jsonl", [question(n) for n in range(36)])
     out = root / "outputs"
-    config = load_config("release", [f"paths.outputs_dir={out}", "export=fp32"])
+    config = load_config(
+        "release", [f"paths.outputs_dir={out}", "export=fp32", "export.served=never"]
+    )
     release(config, root)
     return out
 

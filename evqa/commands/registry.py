@@ -150,3 +150,23 @@ def diff(
 
 def _short(value: object) -> str:
     return "none" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@app.command()
+def push(
+    reference: Reference,
+    hub: Annotated[str | None, typer.Option(help="Hugging Face repository, user/name.")] = None,
+    mlflow: Annotated[str | None, typer.Option(help="MLflow tracking server.")] = None,
+    registry_dir: Folder = None,
+    outputs_dir: OutputsDir = None,
+) -> None:
+    """Copy a version to the Hugging Face hub, or enter it in MLflow's model registry."""
+    from evqa.config.serving import RegistryConfig
+    from evqa.delivery import push as deliver
+
+    if not (hub or mlflow):
+        raise UserError("say where to: --hub user/name or --mlflow URI")
+    registry, version = _open(reference, _folder(registry_dir, outputs_dir))
+    registry.verify(version)
+    deliver(RegistryConfig(push_to_hub=hub, mlflow_uri=mlflow), registry, version)
+    typer.echo(f"pushed {registry.name}/{version}")

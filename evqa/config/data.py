@@ -176,8 +176,11 @@ class QAConfig:
         {}, "words that speak for a category (offline generator)"
     )
     max_pairs_per_chunk: int = number(16, ge=1, le=100, doc="pairs kept from one chunk")
+    confirmations: bool = setting(
+        True, "ask whether statements hold, too: 'Is …?', 'Can …?' (offline generator)"
+    )
     overlap_cosine: float = number(
-        0.62, gt=0, le=1, doc="TF-IDF cosine at and above which a question is the benchmark's"
+        0.5, gt=0, le=1, doc="TF-IDF cosine at and above which a question is the benchmark's"
     )
     category_quota: dict[str, int] = setting(
         {}, "most generated pairs of a category (category: pairs); others have no limit"

@@ -58,7 +58,7 @@ def _group_lines(schema: type) -> list[str]:
 
 
 def _key_line(key: str, hint: Any, field: dataclasses.Field[Any]) -> str:
-    default = _default(field)
+    default = default_text(field)
     notes = [str(field.metadata.get("doc", ""))]
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         notes.append(f"[{'|'.join(member.name for member in hint)}]")
@@ -67,7 +67,8 @@ def _key_line(key: str, hint: Any, field: dataclasses.Field[Any]) -> str:
     return f"  {f'{key}={default}':<{KEY_WIDTH}} {' '.join(notes)}"
 
 
-def _default(field: dataclasses.Field[Any]) -> str:
+def default_text(field: dataclasses.Field[Any]) -> str:
+    """Return a field's default as it is written on the command line."""
     if field.default_factory is not dataclasses.MISSING:
         value = field.default_factory()
     else:

@@ -68,6 +68,7 @@ class TrainConfig(PrepareConfig):
 
     name: str = setting("run", "part of the run folder's name")
     resume: str | None = setting(None, "run folder to go on with, or 'unfinished' for the newest")
+    best: str | None = setting(None, "study whose best trial's overrides are taken")
     model: ModelConfig = group(ModelConfig, "the base model")
     quantization: QuantizationConfig = group(QuantizationConfig, "storage of the frozen base")
     lora: LoraConfig = group(LoraConfig, "the adapter")
@@ -172,6 +173,7 @@ class ReleaseConfig(JobConfig):
     run: str = setting("latest", "run folder, or 'latest' for the newest finished run")
     export: ExportConfig = group(ExportConfig, "merging")
     registry: RegistryConfig = group(RegistryConfig, "where versions are published")
+    server: ServerConfig = group(ServerConfig, "the engine that parity is proved behind")
 
 
 @dataclass(kw_only=True, slots=True)

@@ -68,6 +68,32 @@ class QuantizedParityConfig(ThresholdsConfig):
 
 
 @dataclass(kw_only=True, slots=True)
+class ServedParityConfig(ThresholdsConfig):
+    """What the version must show behind the engine, whose kernels round in another order."""
+
+    min_top1_agreement: float = number(0.95, ge=0, le=1, doc="as in export.parity")
+    max_kl_nats: float = number(0.05, ge=0, le=100, doc="as in export.parity, nats")
+    max_perplexity_ratio: float = number(1.1, ge=1, le=100, doc="as in export.parity")
+
+
+class WhenServed(StrEnum):
+    """Whether parity is proved behind the engine too."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+class Gguf(StrEnum):
+    """Types that llama.cpp's converter writes."""
+
+    none = "none"
+    f16 = "f16"
+    bf16 = "bf16"
+    q8_0 = "q8_0"
+
+
+@dataclass(kw_only=True, slots=True)
 class ExportConfig:
     """Merging the adapter into its base."""
 
@@ -85,6 +111,22 @@ class ExportConfig:
     quantized_parity: QuantizedParityConfig = group(
         QuantizedParityConfig, "the gate of a quantised version"
     )
+    served: WhenServed = setting(
+        WhenServed.auto,
+        "ask the version behind the engine too; auto: where vLLM is installed",
+    )
+    served_parity: ServedParityConfig = group(
+        ServedParityConfig, "the gate behind the engine; an fp32 version may be held to 0 nats"
+    )
+    gguf: Gguf = setting(Gguf.none, "write a GGUF file into the version too, for llama.cpp")
+    gguf_converter: str | None = setting(
+        None, "llama.cpp's convert_hf_to_gguf.py (null: found on PATH)"
+    )
+
+    def conflicts(self) -> Iterator[tuple[str, str]]:
+        """Yield settings that contradict each other."""
+        if self.gguf is not Gguf.none and self.quantization is not ExportQuantization.none:
+            yield "gguf", f"is made from unquantised weights, but got {self.quantization}"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -93,6 +135,12 @@ class RegistryConfig:
 
     name: str = setting("evqa", "name that versions are registered under")
     folder: str | None = setting(None, "registry folder (null: <outputs_dir>/registry)")
+    push_to_hub: str | None = setting(
+        None, "Hugging Face repository (user/name) that a new version is uploaded to, privately"
+    )
+    mlflow_uri: str | None = setting(
+        None, "MLflow tracking server in whose model registry a new version is entered"
+    )
 
 
 class Engine(StrEnum):
@@ -191,6 +239,9 @@ class ServerConfig:
     max_num_seqs: int = number(32, ge=1, le=4096, doc="answers the engine generates at once")
     kv_cache_gib: float | None = number(
         None, gt=0, le=1024, doc="the engine's KV cache, GiB (null: 0.25 on CPU, its own on GPU)"
+    )
+    memory_gib: float | None = number(
+        None, gt=0, le=4096, doc="size of the card that must hold it, GiB (null: not checked)"
     )
     num_threads: int = number(1, ge=1, le=1024, doc="the engine's CPU threads (device=cpu)")
     start_timeout_s: float = number(300.0, gt=0, le=7200, doc="for the engine to load the model")

@@ -20,6 +20,12 @@ _AREA_OR_VOLUME = re.compile("(?:\\b|\\d)(?:[kcdm]?m|ft|in|CO|N)[\u00b2\u00b3]$"
 # "…to install.17 The": a note's number that lost its superscript. Not after digits ("4.17").
 _GLUED_FOOTNOTE = re.compile(r"(?<=[a-z)][.,;:!?”\"])\d{1,3}(?=\s+[A-Z“\"(]|\s*$)", re.MULTILINE)
 _GLUED_NOTE = re.compile(r"^\d{1,3}(?=[A-Z][a-z])", re.MULTILINE)
+# Marks of references in scraped encyclopedias: "[ 44 ]", "[edit]", "[citation needed]".
+_CITATION = re.compile(r" ?\[ ?(?:\d{1,3}|[a-z]|edit|citation needed|note \d+) ?\]")
+# "plug -in", "short- term": hyphens that another extraction set apart.
+_SPLIT_HYPHEN = re.compile(
+    r"(?<=[a-z]{2}) -(?=[a-z]{2})|(?<=[a-z]{3})- (?=[a-z]{3,}\b)(?!(?:and|or|to) )"
+)
 # What converters write between pages of plain text.
 _PAGE_MARK = re.compile(
     r"^[ \t]*[-=_*]{2,}[ \t]*(?:page|seite)[ \t]*\d+[ \t]*[-=_*]{2,}[ \t]*$", re.I | re.M
@@ -31,6 +37,8 @@ def clean_document(document: Document) -> Document:
     """Return a document with clean text and title; page offsets follow."""
     document = dataclasses.replace(document, title=clean_characters(document.title).strip())
     document = map_pages(document, clean_characters)
+    if document.kind != "html":
+        document = map_pages(document, lambda text: _SPLIT_HYPHEN.sub("-", text))
     if document.kind == "pdf":
         pages = strip_edges(page_texts(document))
         known = hyphenated_words("\n".join(pages))
@@ -46,7 +54,7 @@ def clean_characters(text: str) -> str:
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _PAGE_MARK.sub("", _INVISIBLE.sub("", _CONTROL.sub("", text)))
-    text = _FOOTNOTE_SIGNS.sub(_unless_exponent, text)
+    text = _FOOTNOTE_SIGNS.sub(_unless_exponent, _CITATION.sub("", text))
     parts: list[str] = []
     done = 0
     for match in _KEPT_BY_NFC.finditer(text):

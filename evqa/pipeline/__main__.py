@@ -29,9 +29,10 @@ def pipeline(config: PipelineConfig, folder: Path) -> None:
 
 
 def _run(every: list[Step], at: Progress, watch: Watch) -> None:
-    again = at.config.force
+    config: PipelineConfig = at.config
+    again = config.force
     for step in every:
-        again = again or step.stage is at.config.from_stage
+        again = again or step.stage is config.from_stage
         try:
             with watch.running(step.stage) as row:
                 found = step.find(at)
@@ -49,7 +50,8 @@ def _failed(stage: Stage, error: EvqaError, at: Progress, watch: Watch) -> None:
     watch.event("failed", stage=stage, error=line, exit_code=error.exit_code)
     watch.summary(run=at.run, evaluation=at.evaluation, version=None, failed=stage)
     told = {"event": "failed", "stage": stage.value, "error": line, "folder": str(watch.folder)}
-    tell(at.config.webhook_env, told)
+    config: PipelineConfig = at.config
+    tell(config.webhook_env, told)
 
 
 def training_words() -> list[str]:

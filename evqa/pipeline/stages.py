@@ -188,7 +188,8 @@ def _new_run(at: Progress, key: str) -> Path:
 
 def _swept(at: Progress) -> Path:
     """Run or continue the search in a process of its own, and return its best trial."""
-    search = at.config.sweep
+    config: PipelineConfig = at.config
+    search = config.sweep
     outputs = Path(at.config.paths.outputs_dir).absolute()
     study = f"pipeline_{search}_{training_key(at)[:8]}"
     command = [
@@ -287,7 +288,8 @@ def _evaluation_figure(at: Progress) -> str:
 
 def _gate(at: Progress) -> None:
     made = results(at)
-    if made["verdict"] != "SHIP" and at.config.require_ship:
+    config: PipelineConfig = at.config
+    if made["verdict"] != "SHIP" and config.require_ship:
         reason = made["decision"]["reasons"][-1]
         raise GateError(
             f"{made['verdict']}: {reason}; nothing was released; the report is in {at.evaluation}"

@@ -18,8 +18,10 @@ from evqa.qa.grammar import (
 
 _LEAD = re.compile(
     r"(?P<lead>(?:In|At|On|For|With|Since|Under|During|From|By|Between|Before|After|Without|Until|"
-    r"Outside|Inside|Within|Over|Behind|Through|Throughout|Across|Among) "
-    r"(?:[^,;:]|,(?=\d)){2,70}), (?P<rest>\S.*)$"
+    r"Outside|Inside|Within|Over|Behind|Through|Throughout|Across|Among|As of|Upon|As part of|"
+    r"Due to|Because of|Thanks to|Despite|According to|To|Based on|As a result of|Prior to|"
+    r"Beyond|Along with|Unlike|Besides|In case of|Instead of) "
+    r"(?:[^,;:]|,(?=\d)){2,80}), (?P<rest>\S.*)$"
 )
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DATED_LEAD = re.compile(
@@ -30,10 +32,15 @@ _DATED_LEAD = re.compile(
 )
 _CONNECTIVE = re.compile(
     r"^(?:so|but|and|yet|also|thus|therefore|however|moreover|in practice|in short|as a rule|"
-    r"as a result|in other words|that is why|of course|for example|on average),? (?=\S)",
+    r"as a result|in other words|that is why|of course|for example|on average|in addition(?! to)|"
+    r"additionally|furthermore|for instance|specifically|similarly|finally|overall|collectively|"
+    r"in general|generally|in particular|notably|importantly|in contrast|by contrast|in turn|"
+    r"as such|for this reason|however|therefore|currently|recently|today|typically|"
+    r"hence|consequently|accordingly|basically|note that|please note that|"
+    r"on the other hand|on the one hand|first|second|third|lastly|indeed),? (?=\S)",
     re.IGNORECASE,
 )
-_CHANGING_TEXT = "never not hardly seldom rarely also still then even therefore thus now"
+_CHANGING_TEXT = "never not hardly seldom rarely still even only"
 _JOINTS = re.compile(r"; (?:and |but |yet )?|, (?:and|but|while|whereas|yet|so) |: ")
 # Adverbs that a question cannot leave out, or that point at the sentence before.
 _CHANGING = frozenset(_CHANGING_TEXT.split())
@@ -43,9 +50,40 @@ _PHRASAL = re.compile(
 )
 _NO_OBJECT = frozenset({"", "been", "had", "to", "until", "never", "not", "yet"})
 _HAVE = {"has": "does", "have": "do", "had": "did"}
+LOOK_AHEAD_WORDS = 9
+_DETERMINERS_TEXT = """
+a an the its their his her this these all some many several more most one two three four five six
+no any each every about around only almost nearly up down at least over under between
+"""
+_DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
+_AFTER_PAST_TEXT = """
+a an the its their his her this these all some many several more most one two three four five six
+in at on by for to from with into over under between about around only almost nearly up down out
+as that than off each every no any since until after before because when while
+"""
+_AFTER_PAST = frozenset(_AFTER_PAST_TEXT.split())
+_PREPOSITIONS_TEXT = """
+in at by for with from into under over through as on to
+"""
+_PREPOSITIONS = frozenset(_PREPOSITIONS_TEXT.split())
+_INTRANSITIVE_TEXT = """
+come go grow rise fall increase decrease decline drop begin start end lead result depend live
+stand run apply arrive happen occur remain stay improve expand shrink
+"""
+_INTRANSITIVE = frozenset(_INTRANSITIVE_TEXT.split())
 _RELATIVE = frozenset({"that", "which", "who", "whose", "where", "when", "whatever"})
 _NEVER_TEXT = "a an the of to in on at for with by from and or as per than its their his her this"
 _NEVER_BEFORE_VERB = frozenset(_NEVER_TEXT.split())
+_ALSO_NOUNS_TEXT = """
+state share cost test charge lead use design demand change limit order range list rate name cover
+power place plan map record feature sample schedule route host request query report result
+benefit control increase decrease decline drop rise fall supply support transfer trip switch
+update upgrade process focus finance grant guide aim advance offset reward list load lock measure
+output overview outline matter balance account block bridge bill check claim display fit feed
+function gain handle help mark present promise return run show signal stop store target term tie
+total track travel trigger turn vary waste watch work
+"""
+_ALSO_NOUNS = frozenset(_ALSO_NOUNS_TEXT.split())
 _ADVERBS_TEXT = """
 also only usually often always never now still already therefore typically normally thus
 commonly generally rarely seldom simply hardly almost mostly then even not
@@ -156,7 +194,7 @@ def _verb_position(words: list[str]) -> int | None:
             in_relative = False
             continue
         if not _is_finite(words, position):
-            if participle is None and plain in PAST and not in_relative:
+            if participle is None and not in_relative and _is_past(words, position):
                 participle = position
             continue
         if in_relative:
@@ -164,8 +202,33 @@ def _verb_position(words: list[str]) -> int | None:
             continue
         if participle is not None and _ends_clause(words[participle:position]):
             return participle
-        return position
+        return _better_verb(words, position)
     return participle
+
+
+def _better_verb(words: list[str], position: int) -> int:
+    """Return the verb that a word which may be a noun hides: "changes to the plan *are* sent"."""
+    if words[position].lower() in BE or words[position].lower() in MODALS:
+        return position
+    for later in range(position + 1, min(position + LOOK_AHEAD_WORDS, len(words))):
+        word = words[later].lower()
+        if word.strip(",") in _RELATIVE or word in ("and", "or", "if", "because", "as"):
+            break
+        if word in BE or word in MODALS:
+            return later
+        if word.endswith((",", ";")):
+            break
+    return position
+
+
+def _is_past(words: list[str], position: int) -> bool:
+    """Tell whether a word is a verb in the past and no participle before a noun."""
+    if words[position].strip(",").lower() not in PAST or position + 1 >= len(words):
+        return False
+    following = words[position + 1]
+    if following.lower() in _PREPOSITIONS:
+        return PAST[words[position].strip(",").lower()] in _INTRANSITIVE
+    return following[0].isdigit() or following.lower() in _AFTER_PAST or following[0] in "€$£"
 
 
 def _ends_clause(words: list[str]) -> bool:
@@ -185,9 +248,17 @@ def _is_finite(words: list[str], position: int) -> bool:
     after = words[position + 1].lower() if position + 1 < len(words) else ""
     if after in BE or after in MODALS or after in ("has", "have"):
         return False
+    if words[position][0].isupper() and plain in {*THIRD, *BASES}:
+        return False  # "the United States"
     if plain in THIRD:
-        return not is_plural(" ".join(words[:position])) or before in _ADVERBS
-    return plain in BASES and plain not in _ADVERBS and is_plural(" ".join(words[:position]))
+        is_noun = THIRD[plain] in _ALSO_NOUNS and not _begins_object(after)
+        return not is_noun and (not is_plural(" ".join(words[:position])) or before in _ADVERBS)
+    is_verb = plain in BASES and plain not in _ADVERBS and is_plural(" ".join(words[:position]))
+    return is_verb and not (plain in _ALSO_NOUNS and not _begins_object(after))
+
+
+def _begins_object(word: str) -> bool:
+    return word in _DETERMINERS or word[:1].isdigit() or word[:1] in "€$£"
 
 
 def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause | None:
@@ -208,12 +279,15 @@ def _verb_forms(words: list[str], subject: str) -> tuple[str, str, str] | None:
     verb, rest = words[0].lower(), " ".join(words[1:])
     auxiliary, base = _question_form(verb, subject)
     if auxiliary == "modal":
-        return (verb, words[1].lower(), " ".join(words[2:])) if len(words) > 1 else None
+        modal = "must" if verb == "shall" else verb
+        return (modal, words[1].lower(), " ".join(words[2:])) if len(words) > 1 else None
     first = rest.split()[0].lower() if rest else ""
-    if base != "have" or not (first in PAST or first in _NO_OBJECT):
+    is_perfect = first in PAST or first in _NO_OBJECT or first.endswith(("ed", "ly"))
+    if base != "have" or not is_perfect:
         return auxiliary, base, rest
     # "has applied since": has asks, as a form of be does.
-    return (verb, "", rest) if verb != "had" and (first in PAST or first == "been") else None
+    is_askable = first in PAST or first == "been" or first.endswith("ed")
+    return (verb, "", rest) if verb != "had" and is_askable else None
 
 
 def _with_particle(verb: str, rest: str) -> tuple[str, str]:

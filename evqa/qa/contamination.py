@@ -18,7 +18,6 @@ from evqa.qa.paraphrase import Asking, Similarity, asking, conflict, cosine
 from evqa.records import QAPair, Question
 
 HAND_MADE = ("shipped", "imported")
-WORD_FOR_WORD = ("same_question", "same_held_out_answer")
 MIN_ANSWER_WORDS = 8
 NGRAM_WORDS = 3
 # Questions that share this of the shorter one's 3-grams are one, when nothing speaks against it.

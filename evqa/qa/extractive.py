@@ -14,6 +14,7 @@ from evqa.qa.heading_questions import heading_questions
 from evqa.qa.list_questions import list_questions
 from evqa.qa.sentence_questions import sentence_questions
 from evqa.qa.table_questions import table_questions
+from evqa.qa.term_questions import term_questions
 from evqa.records import Chunk, QAPair
 
 QUESTION_WEIGHT, HEADING_WEIGHT, TITLE_WEIGHT = 3.0, 1.0, 1.0
@@ -30,7 +31,11 @@ def generate_extractive(
     """
     vocabulary = Vocabulary.of_texts(passage.chunk.text for passage in passages)
     for passage in passages:
-        candidates = list(candidates_of(passage, vocabulary))
+        candidates = [
+            candidate
+            for candidate in candidates_of(passage, vocabulary)
+            if config.confirmations or candidate.template != "yes"
+        ]
         for candidate in _chosen(candidates, config.max_pairs_per_chunk):
             category = _category(passage, candidate, config)
             yield (
@@ -45,6 +50,7 @@ def candidates_of(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candidat
     yield from sentence_questions(passage, vocabulary)
     yield from list_questions(passage, vocabulary)
     yield from table_questions(passage, vocabulary)
+    yield from term_questions(passage)
 
 
 def _chosen(candidates: list[Candidate], limit: int) -> list[Candidate]:

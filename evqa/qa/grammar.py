@@ -32,6 +32,20 @@ show shrink signal specify spend stand start state stay stop store suffer sugges
 support switch take talk taper target tell terminate test tie top total track transfer transmit
 transport travel treat trigger trip turn use vary verify wait want warn waste watch weigh work
 write yield
+accelerate acquire address administer advance aim allocate amend analyse analyze announce approve
+assemble assess assist authenticate authorise authorize boost calculate cancel certify classify
+collect compute conduct configure constitute consult coordinate decode delay delete delegate denote
+deny deploy discover distribute document download embed emit emphasise employ encode encompass
+encrypt engage enhance examine execute expand explore express facilitate feature finance focus
+forward grant guarantee guide highlight host implement incorporate indicate initiate insert
+inspect install integrate invoke launch leverage listen locate mandate manufacture map maximise
+minimise modify notify oblige offset outline overview participate pass perform populate prepare
+prioritise process promote propose publish pursue query reboot recall receive record reflect reject
+release render request respond restart retrieve revoke reward route sample schedule secure select
+signify simulate simplify solve sponsor state strengthen submit subscribe supervise suspend
+synchronise tackle terminate transform translate unlock update upgrade upload utilise validate
+visualise waive note triple comment stress warn complete create award fund invest commit
+experience represent amount surge plunge observe recognize organise organize utilize replenish
 """
 _REGULAR = _REGULAR_TEXT.split()
 _IRREGULAR_PAST = {
@@ -41,10 +55,15 @@ _IRREGULAR_PAST = {
     "meant": "mean", "met": "meet", "paid": "pay", "ran": "run", "rose": "rise", "said": "say",
     "sold": "sell", "sent": "send", "set": "set", "spent": "spend", "stood": "stand",
     "took": "take", "told": "tell", "wrote": "write", "chose": "choose", "became": "become",
-    "built": "build", "bought": "buy", "drew": "draw", "put": "put", "saw": "see",
+    "built": "build", "found": "find", "brought": "bring", "sought": "seek",
+    "bought": "buy", "drew": "draw", "put": "put", "saw": "see",
 }  # fmt: skip
 _MORE = (
     "notify",
+    "find",
+    "bring",
+    "seek",
+    "tend",
     "adapt",
     "decrease",
     "double",
@@ -72,7 +91,7 @@ _DOUBLING = frozenset(
 )
 
 BE = {"is": "is", "are": "are", "was": "was", "were": "were"}
-MODALS = frozenset({"can", "must", "may", "should", "will", "could", "might", "would"})
+MODALS = frozenset({"can", "shall", "must", "may", "should", "will", "could", "might", "would"})
 
 # A subject or a question with one of these points at something outside itself.
 POINTING = re.compile(
@@ -85,7 +104,7 @@ POINTING = re.compile(
     re.IGNORECASE,
 )
 _BAD_START = re.compile(
-    r"^(?:it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|"
+    r"^(?:let['’]s|let|please|it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|"
     r"when|where|why|how|if|"
     r"because|although|though|while|since|as|after|before|until|unless|once|whether|and|or|but|so|"
     r"not|only|even|just|yes|no|nor|both|others?|some|many|few|most of them|one|two|three|four|"
@@ -103,6 +122,21 @@ typical ordinary
 """
 _DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
 MAX_SUBJECT_WORDS = 14
+_ENTRY = re.compile(
+    r" (?:An|The|This|When|If|Each|Your|More) |(?<!\d) A (?=[a-z]{3,})| whether |^\d+ [A-Z]|"
+    r"^(?:[Hh]aving|[Ii]ncluding|[Gg]iven)\b|\b(?i:(\w{4,}) \1)\b"
+)
+_LIST_OF_NAMES = re.compile(
+    r"(?:[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}, )+"
+    r"(?:and )?[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}(?: and [A-Z][\w&.-]*(?: [A-Z][\w&.-]*)*)?"
+)
+# "The driver" is any driver; "the box" is one that was spoken of before.
+_KNOWN_THINGS_TEXT = """
+battery vehicle driver charger car grid user operator customer charging client server protocol
+manufacturer owner electrician installer installation socket connector plug contactor meter
+firmware microcontroller certificate token transaction session reservation tariff
+"""
+_KNOWN_THINGS = frozenset(_KNOWN_THINGS_TEXT.split())
 
 
 def third_person(base: str) -> str:
@@ -137,12 +171,26 @@ def is_self_contained(question: str) -> bool:
 def is_subject(text: str) -> bool:
     """Tell whether words can be the subject of a question that stands alone."""
     words = text.split()
-    if not words or len(words) > MAX_SUBJECT_WORDS or "," in text or ":" in text or "(" in text:
+    if text.lower() == "you":
+        return True
+    is_list = "," in text and not _LIST_OF_NAMES.fullmatch(text)
+    if not words or len(words) > MAX_SUBJECT_WORDS or is_list or ":" in text or "(" in text:
         return False
     if _BAD_START.match(text) or POINTING.search(text) or words[-1] in _DETERMINERS:
         return False
+    # "Use case", "Have targets": an order, or half of one.
+    is_order = words[0].lower() in BASES and len(words) <= 3 and words[0][-1] != "s"
+    # The term of a glossary, and the sentence that explains it.
+    is_entry = _ENTRY.search(text)
+    if is_order or is_entry:
+        return False
     # "The box", "The standard": which one was said before, and a question cannot know.
-    is_vague = words[0].lower() == "the" and len(words) == 2 and words[1].islower()
+    is_vague = (
+        words[0].lower() == "the"
+        and len(words) == 2
+        and words[1].islower()
+        and words[1] not in _KNOWN_THINGS
+    )
     return not is_vague and len(text) > 2
 
 

@@ -14,7 +14,6 @@ from evqa.config.data import DataKind, PairGenerator, QAConfig
 from evqa.ledger import Ledger
 from evqa.qa.contamination import (
     HAND_MADE,
-    WORD_FOR_WORD,
     BenchmarkIndex,
     Overlap,
     certificate,
@@ -120,7 +119,7 @@ class PairStages:
                 self._dropped.append(overlap.to_dict())
                 drop_pair(self._ledger, "contamination", pair, chunk, _reason(overlap))
                 continue
-            if overlap is not None and overlap.kind in WORD_FOR_WORD:
+            if overlap is not None:
                 self._leaks.append(overlap)
             self._ledger.keep("contamination")
             yield pair, chunk

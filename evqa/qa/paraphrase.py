@@ -9,15 +9,21 @@ The others are compared by the cosine of their TF-IDF vectors (Salton and Buckle
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from evqa.qa.normal import STOP_WORDS, stem, words
 from evqa.qa.quantities import Quantity, quantities
-from evqa.qa.wordings import ASKED, OPPOSITES, PHRASES, SYNONYMS
+from evqa.qa.wordings import ASKED, LIGHT, MARKED, OPPOSITES, PHRASES, SYNONYMS
 
 Vector = dict[str, float]
+_COUNTED = re.compile(
+    r"\b(?:how many|number of|count of|total of) "
+    r"(?P<what>(?:(?!(?:do|does|did|is|are|was|were|can|could|have|has|had|must|may|should|will|would|in|on|at|for|of|per|to|there|from|with)\b)"
+    r"[\w/-]+ ?){1,4})",
+    re.IGNORECASE,
+)
 WEIGHT_OF_PAIRS: Final = 0.35  # of two neighbouring words, beside that of each word alone
 _FILLER_TEXT = """
 about approximately roughly exactly altogether total usually typically normally please tell know
@@ -37,17 +43,19 @@ class Asking:
         quantities: Numbers with units that the question states.
         names: Words with digits or capitals inside: identifiers, abbreviations.
         terms: The other content words, in order, as what they stand for.
+        counted: The terms of what is counted, when a number of things is asked for.
     """
 
     kinds: frozenset[str]
     quantities: frozenset[Quantity]
     names: frozenset[str]
     terms: tuple[str, ...]
+    counted: frozenset[str]
 
 
 def asking(question: str) -> Asking:
     """Return what a question asks."""
-    plain = " ".join(question.replace("’", "'").split())
+    plain = re.sub(r"['’]s\b", "", " ".join(question.split()))
     kinds = frozenset(kind for kind, pattern in ASKED.items() if pattern.search(plain))
     for pattern, replacement in PHRASES:
         plain = pattern.sub(replacement, plain)
@@ -59,6 +67,7 @@ def asking(question: str) -> Asking:
         quantities=frozenset(quantities(question)),
         names=names,
         terms=tuple(terms(plain)),
+        counted=_counted(plain) if "count" in kinds else frozenset(),
     )
 
 
@@ -68,28 +77,66 @@ def terms(text: str) -> list[str]:
     for word in words(text):
         if word in STOP_WORDS or word in _FILLER:
             continue
-        root = SYNONYMS.get(word) or SYNONYMS.get(stem(word)) or stem(word)
-        if root and root not in _FILLER:
-            found.append(root)
+        meant = SYNONYMS.get(word) or SYNONYMS.get(stem(word)) or root(word)
+        if meant and meant not in _FILLER and word not in _FILLER:
+            found.append(SYNONYMS.get(meant, meant))
     return found
+
+
+def root(word: str) -> str:
+    """Return a word without its endings: swapping, swaps and swap; adoption and adopted."""
+    found = re.sub(r"(?:ations?|ions?)$", "", stem(word)) if len(word) > 8 else stem(word)
+    found = re.sub(r"([bdgmnpt])\1$", r"\1", found)
+    return re.sub(r"i$", "y", found).removesuffix("e") if len(found) > 3 else found
+
+
+_LIGHT = LIGHT | frozenset(map(root, LIGHT))
+_OPPOSITES = tuple(group | frozenset(map(root, group)) for group in OPPOSITES)
+
+
+def _counted(question: str) -> frozenset[str]:
+    """Return the terms of what is counted: "electric buses" of "How many electric buses does"."""
+    match = _COUNTED.search(question)
+    return frozenset(terms(match["what"])) if match else frozenset()
 
 
 def conflict(left: Asking, right: Asking) -> str | None:
     """Return why two questions cannot be the same, null when nothing speaks against it."""
-    if left.kinds and right.kinds and not left.kinds & right.kinds:
-        return "another kind of thing is asked for"
-    if _each_has_own(left.quantities, right.quantities):
-        return "other numbers"
-    if _each_has_own(left.names, right.names):
-        return "other names"
-    ours, theirs = (frozenset(asked.terms) for asked in (left, right))
-    for group in OPPOSITES:
-        if _each_has_own(ours & group, theirs & group):
-            return "an opposite"
-    return None
+    return next((why for why, speaks in _CONFLICTS.items() if speaks(left, right)), None)
 
 
-def _each_has_own(left: frozenset[object], right: frozenset[object]) -> bool:
+def _other_opposite(left: Asking, right: Asking) -> bool:
+    ours, theirs = frozenset(left.terms), frozenset(right.terms)
+    return any(_each_has_own(ours & group, theirs & group) for group in _OPPOSITES)
+
+
+def _marked(left: Asking, right: Asking) -> bool:
+    ours, theirs = frozenset(left.terms), frozenset(right.terms)
+    return bool((ours ^ theirs | left.names ^ right.names) & MARKED)
+
+
+_CONFLICTS: dict[str, Callable[[Asking, Asking], bool]] = {
+    "another kind of thing is asked for": lambda a, b: (
+        bool(a.kinds and b.kinds) and not a.kinds & b.kinds
+    ),
+    "other numbers": lambda a, b: _each_has_own(a.quantities, b.quantities),
+    "other names": lambda a, b: _each_has_own(a.names, b.names),
+    "other things are counted": lambda a, b: (
+        bool(a.counted and b.counted) and _differ(a.counted, b.counted)
+    ),
+    "an opposite": _other_opposite,
+    "only one of them is about that": _marked,
+    "each names something else": lambda a, b: _each_has_own(
+        frozenset(a.terms) - _LIGHT, frozenset(b.terms) - _LIGHT
+    ),
+}
+
+
+def _differ(left: frozenset[str], right: frozenset[str]) -> bool:
+    return not left & right or _each_has_own(left, right)
+
+
+def _each_has_own(left: frozenset[Any], right: frozenset[Any]) -> bool:
     """Tell whether each side has something that the other lacks: one side may say more."""
     return bool(left - right) and bool(right - left)
 

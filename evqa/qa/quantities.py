@@ -58,6 +58,7 @@ _BY_SPELLING = {
     for unit, spellings in UNITS.items()
     for spelling in spellings.split()
 }
+SCALES = {"million": 10**6, "billion": 10**9}
 _COUNTED = (
     "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen twenty"
@@ -126,11 +127,14 @@ def _quantity(text: str, match: re.Match[str]) -> Quantity:
     before = text[match.start("sign") - 1 : match.start("sign")] if match["sign"] else ""
     if match["sign"] and (not before or before in " (~"):
         value = -value
-    unit = _unit(match["money"] or match["unit"])
+    unit = _unit(match["unit"])
+    if match["money"]:  # "$5 billion" are dollars, and many
+        value *= SCALES.get(unit, 1)
+        unit = _unit(match["money"])
     return Quantity(value.normalize(), unit)
 
 
 def _unit(spelling: str | None) -> str:
-    if not spelling:
+    if not spelling or spelling == "a":  # "in 2022 a study": an article, no ampere
         return ""
     return _BY_SPELLING.get(spelling) or _BY_SPELLING.get(spelling.lower(), spelling.lower())

@@ -6,27 +6,45 @@ sentence that holds the clause.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from evqa.qa.asked import Asked
 from evqa.qa.candidate import Candidate, Passage
 from evqa.qa.clauses import Clause, clauses
-from evqa.qa.grammar import Vocabulary, is_self_contained, points_outside
-from evqa.qa.numeric_questions import BOUNDARY, amount_of, numeric_questions, question, tail
+from evqa.qa.grammar import (
+    BASES,
+    PAST,
+    Vocabulary,
+    is_self_contained,
+    points_outside,
+    third_person,
+)
+from evqa.qa.numeric_questions import amount_of, numeric_questions, question, tail
 from evqa.qa.quantities import mentions
+from evqa.qa.situation_questions import CHANGES, confirmation, leading_condition, situations
 from evqa.segmentation import LineKind, lines, num_words, sentence_spans
 
-MAX_PAIRS_PER_SENTENCE = 2
-MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 60
-# Verbs whose object is a good answer to "What does S …?"
-_ASKED_FOR_TEXT = """
-exchange decide raise lower form name govern release lock publish expect bridge follow
-need require use contain include combine describe cover define protect measure regulate set
-limit prevent allow offer provide control convert mean support replace determine detect
-comprise check monitor govern specify recommend prescribe permit produce supply cause connect
-carry demand forbid reduce resist store enable estimate involve want own show tell represent
-list join make have keep affect share do
+MAX_PAIRS_PER_SENTENCE, MIN_OBJECT_WORDS = 2, 2
+_DANGLING_TEXT = """
+a an the and or its starting ranging including following depending according
 """
-_ASKED_FOR = frozenset(_ASKED_FOR_TEXT.split())
+_DANGLING = frozenset(_DANGLING_TEXT.split())
+MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 60
+# Verbs whose object is no good answer to "What does S …?": they have none, or it says nothing.
+_NOT_ASKED_FOR_TEXT = """
+account agree amount appear apply arrive become begin belong benefit come comply consist continue
+correspond decline depend derive differ exist expect fail fall feel flow get go grow happen hang
+insist last lie live look occur put refer rely remain result rise run say see seem sit specialise
+stand stay take talk tend think travel try turn vary wait want work allow let make give play put
+keep do plan aim pass lead participate listen focus share
+"""
+_ASKED_FOR = BASES - frozenset(_NOT_ASKED_FOR_TEXT.split()) | {
+    "have",
+    "share",
+    "do",
+    "own",
+    "allow",
+}
+_WHOLE = frozenset({"why", "when", "condition", "duty", "instruction"})
 _WITH_PREPOSITION = (
     "stand for",
     "consist of",
@@ -66,20 +84,20 @@ _THERE = re.compile(
     r"(?P<object>(?:[^,;:]|,(?=\d))+)"
 )
 _ITEM_MARK = re.compile(r"- (?:\(?[A-Za-z0-9]{1,2}[.)] )?")
+# What numbers requirements and sections: "A00.FR.401", "15.1.2", "M01".
+_LABEL = re.compile(r"(?:[A-Z]{1,2}\d{2}(?:\.FR\.\d+)?|\d+(?:\.\d+)+\.?|\(?[a-z]\)) (?=[A-Z])")
+# Signs of captions, sources and broken words in what looks like a sentence.
+_DEBRIS = re.compile(
+    r"^(?:Source|Note|Figure|Table|Box|Retrieved|See|Archived|Copyright)s?\b|"
+    r"\b(?:Figure|Table|Box) \d|\bIEA\. |\bpp?\. \d|(?<![’'.\w-])[b-hj-z] [a-z]{3,}|"
+    r"[a-z] -[a-z]|\w- (?!and|or|to)\w|\.\.\.|https?:|[{}<>=|]|\bCC BY\b"
+)
+# A heading that ran into the sentence: "surge ahead Electrification of road transport".
+_RUN_ON = re.compile(r"(?<=[a-z] )[A-Z][a-z]{2,}(?:tion|ing|ment|tions|ies|ers)(?= [a-z])")
 _PLACE_OR_TIME = frozenset({"in", "at", "on"})
 _A_THING = (
     r"(?:an?|the) (?!real|subject|very|question|matter|same|way|good|bad|first|only)[A-Za-z]"
 )
-_BECAUSE = re.compile(r",? (?:because|since) (?=[a-z])")
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question about a clause, the rule that asked it, and how hard it is."""
-
-    question: str
-    template: str
-    difficulty: str = "easy"
 
 
 def sentence_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candidate]:
@@ -100,22 +118,28 @@ def sentence_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Can
 
 
 def _of_sentence(text: str, start: int, end: int, vocabulary: Vocabulary) -> Iterator[Candidate]:
+    label = _LABEL.match(text, start, end)
+    start = label.end() if label else start
     sentence = text[start:end]
     if not MIN_SENTENCE_WORDS <= num_words(sentence) <= MAX_SENTENCE_WORDS:
         return
-    if not sentence.endswith((".", "!")) or (
-        not sentence[0].isupper() and not sentence[0].isdigit()
-    ):
+    if not sentence.endswith((".", "!")) or _DEBRIS.search(sentence):
         return
-    yield from _there_are(sentence, start, end)
-    chosen: list[tuple[Asked, Clause]] = []
+    if any(word[0].lower() in vocabulary.lower for word in _RUN_ON.finditer(sentence)):
+        return
+    if not sentence[0].isupper() and not sentence[0].isdigit():
+        return
+    found = [*_there_are(sentence, start, end)]
+    chosen: list[tuple[Asked, Clause | None]] = [
+        (asked, None) for asked in leading_condition(sentence) if is_good(asked.question)
+    ]
     for clause in clauses(sentence, vocabulary):
         if points_outside(clause.rest) or clause.rest.endswith(" there"):
             continue
-        found = [asked for asked in ask(clause) if is_good(asked.question)]
-        chosen += [(asked, clause) for asked in found[:MAX_PAIRS_PER_SENTENCE]]
-    for asked, clause in _first_of_each(chosen)[:MAX_PAIRS_PER_SENTENCE]:
-        yield Candidate(
+        good = [asked for asked in ask(clause) if is_good(asked.question)]
+        chosen += [(asked, clause) for asked in good[:MAX_PAIRS_PER_SENTENCE]]
+    found += [
+        Candidate(
             question=asked.question[0].upper() + asked.question[1:],
             answer=answer_of(sentence, clause, asked),
             start=start,
@@ -123,6 +147,9 @@ def _of_sentence(text: str, start: int, end: int, vocabulary: Vocabulary) -> Ite
             template=asked.template,
             difficulty=asked.difficulty,
         )
+        for asked, clause in _first_of_each(chosen)
+    ]
+    yield from found[:MAX_PAIRS_PER_SENTENCE]
 
 
 def _there_are(sentence: str, start: int, end: int) -> Iterator[Candidate]:
@@ -143,31 +170,38 @@ def _there_are(sentence: str, start: int, end: int) -> Iterator[Candidate]:
         yield Candidate(question=text, answer=sentence, start=start, end=end, template="there_are")
 
 
-def _first_of_each(chosen: list[tuple[Asked, Clause]]) -> list[tuple[Asked, Clause]]:
-    """Order questions so that every clause and template is asked once before any twice."""
+def _first_of_each(chosen: list[tuple[Asked, Clause | None]]) -> list[tuple[Asked, Clause | None]]:
+    """Order questions so that every clause is asked once before any twice."""
     seen: dict[str, int] = {}
     ranked = []
     for number, (asked, clause) in enumerate(chosen):
-        rank = seen.get(clause.text, 0)
-        seen[clause.text] = rank + 1
+        text = clause.text if clause else ""
+        rank = seen.get(text, 0)
+        seen[text] = rank + 1
         ranked.append((rank, number, asked, clause))
     return [(asked, clause) for _, _, asked, clause in sorted(ranked, key=lambda r: r[:2])]
 
 
-def answer_of(sentence: str, clause: Clause, asked: Asked) -> str:
-    """Return the clause as a sentence; the whole sentence when a reason is asked for."""
-    if asked.template == "why" or len(clause.text) >= len(sentence) - 1:
-        return sentence
-    return f"{clause.text[0].upper()}{clause.text[1:]}."
+def answer_of(sentence: str, clause: Clause | None, asked: Asked) -> str:
+    """Return the clause as a sentence; the whole sentence when a situation is asked for."""
+    if clause is None or asked.template in _WHOLE or len(clause.text) >= len(sentence) - 1:
+        return f"Yes. {sentence}" if asked.template == "yes" else sentence
+    text = f"{clause.text[0].upper()}{clause.text[1:]}."
+    return f"Yes. {text}" if asked.template == "yes" else text
 
 
 def is_good(text: str) -> bool:
     """Tell whether a question reads as one that stands alone."""
     words = text.rstrip("?").split()
-    if not 4 <= len(words) <= 26 or not is_self_contained(text):
+    is_vague = words[1:2] in (["can"], ["must"], ["may"]) and words[2:3] == ["you"]
+    if not 4 + 2 * is_vague <= len(words) <= 26:
+        return False
+    if not is_self_contained(text.removeprefix("Is it true that ")):
+        return False
+    if re.search(r"\b(?:after|before|like|with|for|of|than|by) that\?$", text):
         return False
     has_odd_signs = re.search(r"[\"“”():;|]|, \w+\?$|\s-\s", text)
-    return not has_odd_signs and words[-1].lower() not in ("a", "an", "the", "and", "or", "its")
+    return not has_odd_signs and words[-1].lower() not in _DANGLING
 
 
 def ask(clause: Clause) -> Iterator[Asked]:
@@ -175,9 +209,10 @@ def ask(clause: Clause) -> Iterator[Asked]:
     for number, text in enumerate(numeric_questions(clause)):
         yield Asked(text, f"number_{number + 1}")
     yield from _definition(clause)
-    yield from _why(clause)
+    yield from situations(clause)
     yield from _passive(clause)
     yield from _object(clause)
+    yield from confirmation(clause)
 
 
 def _definition(clause: Clause) -> Iterator[Asked]:
@@ -201,18 +236,8 @@ def _definition(clause: Clause) -> Iterator[Asked]:
     ):
         text = question(f"What {clause.auxiliary} {clause.subject}", "", clause)
         yield Asked(text, "definition")
-
-
-def _why(clause: Clause) -> Iterator[Asked]:
-    match = _BECAUSE.search(clause.rest)
-    if match is None:
-        return
-    before = clause.rest[: match.start()]
-    if BOUNDARY.search(before):
-        return
-    verb = f" {clause.verb}" if clause.verb else ""
-    start = f"Why {clause.auxiliary} {clause.subject}{verb} {before}"
-    yield Asked(question(start, "", clause), "why", "hard")
+        if not clause.lead and clause.auxiliary == "is" and clause.rest.startswith(("a ", "an ")):
+            yield Asked(f"How is {clause.subject} defined?", "defined")
 
 
 def _passive(clause: Clause) -> Iterator[Asked]:
@@ -231,6 +256,12 @@ def _passive(clause: Clause) -> Iterator[Asked]:
         return
     if preposition == "by" and clause.is_past and participle.endswith("ed"):
         yield Asked(question(f"Who {participle} {clause.subject}", "", clause), "who", "medium")
+    elif preposition == "by" and (base := PAST.get(participle)) and not clause.lead:
+        text = f"What {third_person(base)} {clause.subject}?"
+        yield Asked(text, "by_whom", "medium")
+    elif preposition == "to" and _infinitive(match["object"]):
+        start = f"What {clause.auxiliary} {clause.subject} {participle} to do"
+        yield Asked(question(start, "", clause), "to_do", "medium")
     elif preposition not in _PLACE_OR_TIME:
         start = f"What {clause.auxiliary} {clause.subject} {participle} {preposition}"
         yield Asked(question(start, "", clause), "passive", "medium")
@@ -244,6 +275,11 @@ def _passive(clause: Clause) -> Iterator[Asked]:
         yield Asked(question(start, "", clause), "where", "medium")
 
 
+def _infinitive(text: str) -> bool:
+    words = [word for word in text.lower().split()[:2] if not word.endswith("ly")]
+    return bool(words) and (words[0] in BASES or words[0] in ("be", "have"))
+
+
 def _object(clause: Clause) -> Iterator[Asked]:
     """Ask for the object of a verb: "What does a DC charger contain?"."""
     if not clause.verb or amount_of(clause) is not None or clause.rest.startswith("to "):
@@ -255,5 +291,11 @@ def _object(clause: Clause) -> Iterator[Asked]:
             yield Asked(question(f"{start} {phrase}", "", clause), "object", "medium")
             return
     is_object = _OBJECT.match(clause.rest)
-    if clause.verb in _ASKED_FOR and is_object and num_words(tail(clause.rest)) >= 2:
+    is_change = clause.verb in CHANGES and not re.match(r"(?:the|an?|its|their) ", clause.rest)
+    if (
+        clause.verb in _ASKED_FOR
+        and is_object
+        and not is_change
+        and num_words(tail(clause.rest)) >= 2
+    ):
         yield Asked(question(f"{start} {clause.verb}", "", clause), "object", "medium")

@@ -5,15 +5,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from evqa.qa.candidate import Candidate, Passage
-from evqa.qa.grammar import THIRD, Vocabulary, is_plural, lower_first, with_article
+from evqa.qa.grammar import (
+    POINTING,
+    THIRD,
+    Vocabulary,
+    is_plural,
+    lower_first,
+    with_article,
+)
 from evqa.qa.quantities import NUMBER_WORDS
-from evqa.segmentation import Line, LineKind, cells, lines
+from evqa.segmentation import Line, LineKind, cells, lines, num_words
 
-MIN_ROWS = 3  # with the header
-MAX_COLUMNS = 6
+MIN_ROWS = 2  # with the header
+MAX_COLUMNS = 8
 MAX_CELL_WORDS = 8
+MAX_DESCRIPTION_WORDS = 40
 MAX_HEADER_WORDS = 4
-PAIRS_PER_ROW = 4
+PAIRS_PER_ROW = 6
 MAX_LABEL_CHARACTERS = 2  # "B" says nothing without "state"
 _NO_ANSWER = frozenset({"", "-", "–", "—", "n/a", "none", "nothing", "yes", "no", "x", "✓"})
 _VAGUE = frozenset(
@@ -37,6 +45,8 @@ _VAGUE = frozenset(
         "where",
     }
 )
+_ODD_HEADER = re.compile(r"^\w/\w$|[<>{}=]")
+_DATE = re.compile(r"^\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}")
 _WITH_THE = frozenset({"European Union", "United Kingdom", "United States", "Netherlands"})
 _PER = re.compile(r"(?:per|for|in|at|from|with) ", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"^[A-Z][A-Z0-9/.-]+$")
@@ -47,7 +57,7 @@ def table_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candid
     for rows in tables(passage.chunk.text):
         grid = [cells(row.text) for row in rows]
         if is_askable(grid):
-            yield from _of_table(rows, grid, vocabulary)
+            yield from _of_table(rows, grid, vocabulary, passage.chunk.headings)
 
 
 def tables(text: str) -> Iterator[list[Line]]:
@@ -77,29 +87,88 @@ def is_askable(grid: Sequence[Sequence[str]]) -> bool:
 
 
 def _of_table(
-    rows: list[Line], grid: list[list[str]], vocabulary: Vocabulary
+    rows: list[Line], grid: list[list[str]], vocabulary: Vocabulary, headings: Sequence[str]
 ) -> Iterator[Candidate]:
     header = grid[0]
     names = Counter(row[0].casefold() for row in grid[1:])
     for line, row in zip(rows[1:], grid[1:], strict=True):
-        if names[row[0].casefold()] > 1 or not _is_cell(row[0]) or _PER.match(row[0]):
+        if names[row[0].casefold()] > 1 or not _is_key(row[0]):
             continue
         cells_of_row = zip(header[1:], row[1:], strict=True)
-        asked = [(c, v) for c, v in cells_of_row if _is_cell(v) and c.lower() not in _VAGUE]
+        asked = [
+            (c, v)
+            for c, v in cells_of_row
+            if _is_cell(v, _max_words(c)) and c.lower() not in _VAGUE and not _ODD_HEADER.search(c)
+        ]
         key = _key(header[0], row[0], vocabulary)
+        place = _place(row[0], headings)
         for column, value in asked[:PAIRS_PER_ROW]:
-            question, answer = wording(key, column, value)
-            yield Candidate(
-                question=question[0].upper() + question[1:],
-                answer=answer[0].upper() + answer[1:],
-                start=line.start,
-                end=line.end,
-                template="table",
-                difficulty="medium",
-            )
+            asked_as = technical(row[0], column, value, place) or wording(key, column, value)
+            *questions, answer = asked_as
+            for question in questions:
+                yield Candidate(
+                    question=question[0].upper() + question[1:],
+                    answer=answer[0].upper() + answer[1:],
+                    start=line.start,
+                    end=line.end,
+                    template="table",
+                    difficulty="medium",
+                )
 
 
-def wording(key: str, column: str, value: str) -> tuple[str, str]:
+def technical(name: str, column: str, value: str, place: str) -> tuple[str, ...] | None:
+    """Return two questions and the answer for a cell of a table of fields, null for others.
+
+    Args:
+        name: The first cell of the row, an identifier such as ``SessionID``.
+        column: The header of the cell.
+        value: The cell.
+        place: Where the field belongs: "in eRoamingAuthorizeStart"; empty when that is unknown.
+    """
+    kind = _TECHNICAL.get(column.casefold().strip(" .:"))
+    if kind is None or not _IDENTIFIER.search(name):
+        return None
+    where = f" {place}" if place else ""
+    if kind == "description":
+        said = f"{name}{where}: {value.rstrip('.')}."
+        return f"What does {name} mean{where}?", f"What is {name} used for{where}?", said
+    said = f"The {kind} of {name}{where} is {value.rstrip('.')}."
+    which = f"Which {kind} does {name} have{where}?"
+    return f"What is the {kind} of {name}{where}?", which, said
+
+
+# Headers of tables of fields, as they are asked for.
+_TECHNICAL = {
+    "type": "type",
+    "data type": "data type",
+    "datatype": "data type",
+    "field type": "field type",
+    "description": "description",
+    "definition": "description",
+    "meaning": "description",
+    "default": "default value",
+    "default value": "default value",
+    "field length": "field length",
+    "length": "length",
+    "unit": "unit",
+    "card.": "cardinality",
+    "card": "cardinality",
+    "cardinality": "cardinality",
+}
+_IDENTIFIER = re.compile(r"[a-z][A-Z]|_|^--?\w|^[a-z]+[-.]\w|^[A-Z][A-Z_]{3,}$|^[A-Z][a-z]+[A-Z]")
+
+
+def _place(name: str, headings: Sequence[str]) -> str:
+    """Return where a field belongs, by the innermost heading that names something."""
+    for heading in reversed(headings):
+        title = re.sub(r"^[\d.]+\s*", "", heading).strip()
+        is_named = bool(title) and num_words(title) <= MAX_HEADER_WORDS
+        if is_named and not POINTING.search(title) and name not in title:
+            return f"in {title}"
+    return ""
+
+
+def wording(key: str, column: str, value: str) -> tuple[str, ...]:
     """Return the question and the answer for one cell.
 
     Args:
@@ -121,12 +190,21 @@ def wording(key: str, column: str, value: str) -> tuple[str, str]:
     return f"What {is_are} the {inside} for {key}?", f"The {inside} for {key} {is_are} {value}."
 
 
-def _is_cell(value: str) -> bool:
+def _is_cell(value: str, max_words: int | None = None) -> bool:
     return (
         "?" not in value
         and value.casefold() not in _NO_ANSWER
-        and len(value.split()) <= MAX_CELL_WORDS
+        and len(value.split()) <= (max_words or MAX_CELL_WORDS)
     )
+
+
+def _max_words(column: str) -> int:
+    is_description = _TECHNICAL.get(column.casefold()) == "description"
+    return MAX_DESCRIPTION_WORDS if is_description else MAX_CELL_WORDS
+
+
+def _is_key(name: str) -> bool:
+    return _is_cell(name) and not _PER.match(name) and not _DATE.match(name)
 
 
 def _inside(name: str) -> str:

@@ -11,7 +11,7 @@ from evqa.language import detect_language
 from evqa.qa.normal import content_words, normalised
 from evqa.qa.quantities import quantities
 from evqa.records import Chunk, QAPair
-from evqa.segmentation import num_words, sentences
+from evqa.segmentation import num_words
 
 MIN_QUESTION_WORDS = 3
 MAX_QUESTION_WORDS = 45
@@ -32,8 +32,33 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _NEGATION = re.compile(
-    r"\b(?:not|no|never|none|nor|neither|without|cannot|nothing|nobody)\b|n['’]t\b", re.IGNORECASE
+    r"\b(?:not|no|never|none|neither|cannot|nothing|nobody)\b|n['’]t\b", re.IGNORECASE
 )
+_CLAUSE_END = re.compile(r"[,;:.](?:\s|$)| (?:and|but|because|while|whereas) ")
+# Letters and digits in one word, or capitals: IP54, J1772, SAE, CCS2.
+_IDENTIFIER = re.compile(r"\b(?:[A-Z]+\d[\w-]*|[A-Z]{3,}\d*)\b")
+# Of each line, an answer may not say one where the source says another.
+_OPPOSITES_TEXT = """
+at least|at most|up to
+more than|less than|fewer than|up to
+more|less|fewer
+above|below|under
+before|after
+minimum|maximum
+ac|dc
+indoors|outdoors
+increases?|decreases?
+increased|decreased
+rises?|falls?
+rose|fell
+highest|lowest
+largest|smallest
+winter|summer
+germany|france|britain|united kingdom|united states|norway|china|japan|netherlands|spain|italy
+copper|aluminium
+first|last
+"""
+_OPPOSITES = tuple(tuple(line.split("|")) for line in _OPPOSITES_TEXT.strip().splitlines())
 
 Reason = tuple[str, str]
 Check = Callable[[QAPair, Chunk | None], Reason | None]
@@ -57,9 +82,14 @@ def _empty(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
         return "empty", "question or answer is blank"
     for name in ("question", "answer"):
         text = getattr(pair, name)
-        if _PLACEHOLDER.search(text) and not (name == "answer" and normalised(text) == "no"):
+        if is_placeholder(text) and not (name == "answer" and normalised(text) == "no"):
             return "placeholder", f"{name}: {text[:80]}"
     return None
+
+
+def is_placeholder(text: str) -> bool:
+    """Tell whether a text stands for one that was never written: TODO, N/A, [answer]."""
+    return bool(_PLACEHOLDER.search(text))
 
 
 def _question_form(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
@@ -106,19 +136,45 @@ def _words_supported(pair: QAPair, chunk: Chunk | None) -> Reason | None:
 
 
 def _negation_kept(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
-    """Refuse an answer that adds a "not", or drops the one of the sentence it restates."""
+    """Refuse an answer that adds a "not", or drops the one of the clause it restates."""
     if pair.quote is None or pair.answer in pair.quote:
         return None
     answer = set(content_words(pair.answer))
-    closest = max(
-        sentences(pair.quote), key=lambda s: len(answer & set(content_words(s))), default=""
-    )
+    parts = [part for part in _CLAUSE_END.split(pair.quote) if part.strip()]
+    closest = max(parts, key=lambda part: len(answer & set(content_words(part))), default="")
     in_answer, in_quote = (bool(_NEGATION.search(text)) for text in (pair.answer, closest))
     overlap = len(answer & set(content_words(closest))) / max(len(answer), 1)
-    if in_answer and not _NEGATION.search(f"{pair.quote} {pair.question}"):
+    if in_answer and not in_quote and not _NEGATION.search(pair.question):
         return "negation", "the answer negates, the quote does not"
     if in_quote and not in_answer and overlap > 0.8:
         return "negation", "the quote negates, the answer does not"
+    return None
+
+
+def _direction_kept(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
+    """Refuse an answer that says the opposite: at most for at least, DC for AC."""
+    if pair.quote is None:
+        return None
+    said = f"{pair.quote} {pair.question}".lower()
+    answer = pair.answer.lower()
+    for group in _OPPOSITES:
+        ours = {word for word in group if re.search(rf"\b{word}\b", answer)}
+        theirs = {word for word in group if re.search(rf"\b{word}\b", said)}
+        if ours - theirs and theirs - ours:
+            word = min(ours - theirs)
+            return "opposite", f"the answer says {word!r}, the quote {min(theirs - ours)!r}"
+    return None
+
+
+def _names_supported(pair: QAPair, chunk: Chunk | None) -> Reason | None:
+    """Refuse an answer with an identifier that stands neither in quote, question nor headings."""
+    if pair.quote is None:
+        return None
+    headings = " ".join(chunk.headings) if chunk else ""
+    said = f"{pair.quote} {pair.question} {headings}".casefold()
+    for name in _IDENTIFIER.findall(pair.answer):
+        if name.casefold() not in said:
+            return "name_not_in_quote", name
     return None
 
 
@@ -129,6 +185,8 @@ _CHECKS: tuple[Check, ...] = (
     _quantities_supported,
     _words_supported,
     _negation_kept,
+    _direction_kept,
+    _names_supported,
 )
 
 

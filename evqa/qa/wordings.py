@@ -8,7 +8,7 @@ import re
 
 # What is asked for → how that is asked.
 _ASKED = {
-    "current": r"\b(?:how (?:much|many|strong) (?:a )?(?:current|amp|ampere|milliamp)|(?:what|which) (?:\w+ )?"
+    "current": r"\b(?:what (?:is|was) the (?:\w+ ){0,3}?current\b|how (?:much|many|strong) (?:a )?(?:current|amp|ampere|milliamp)|(?:what|which) (?:\w+ )?"
     r"(?:current|amperage|fuse|breaker)|how many (?:amps|amperes|ma|a)\b|at (?:what|which|how many) "
     r"(?:current|amps|amperes|ma)|amperage|breaker (?:size|rating)|(?:size|rating) of (?:circuit )?breaker)",
     "power": r"\b(?:how much (?:\w+ ){0,3}?power|(?:what|which) (?:\w+ ){0,3}?power|how many "
@@ -16,22 +16,22 @@ _ASKED = {
     r"(?:what|which) (?:\w+ )?(?:rating|wattage|output)|to (?:what|which) power)",
     "energy": r"\b(?:how much (?:\w+ ){0,2}?energy|how many (?:kwh|kilowatt[- ]hours?)|"
     r"(?:what|which) (?:\w+ ){0,3}?energy|how much electricity)",
-    "voltage": r"\b(?:how many volts|(?:what|which) (?:\w+ ){0,2}?voltage|voltage of|how much voltage)",
+    "voltage": r"\b(?:what (?:is|was) the (?:\w+ ){0,3}?voltage|how many volts|(?:what|which) (?:\w+ ){0,2}?voltage|voltage of|how much voltage)",
     "duration": r"\b(?:how long (?:does|do|is|will|would|must|can|may|did|should|have|has|it)|how many "
     r"(?:minutes|hours|seconds|months|days|weeks|years)|(?:what|which) (?:\w+ )?(?:time|duration|"
     r"wait|delay)|how much time|for how long|time (?:needed|required|limit)|in what time)",
     "price": r"\b(?:how much (?:money|does .{1,80} (?:cost|charge|pay)|do .{1,80} (?:cost|pay|charge)|"
     r"(?:is|are) the .{0,40}(?:price|fee|cost|charge)|must .{1,60} pay|will .{1,60} (?:cost|pay)|would)|"
     r"(?:what|which) (?:\w+ ){0,4}?(?:price|fee|tariff|cost|rate|charge)s?\b|what (?:does|do|did|will|"
-    r"would|must) .{1,80}(?:cost|pay|charge)|price of|how many (?:cents|pence|euros|dollars|pounds)|"
+    r"would|must) .{1,80}\b(?:cost|pay|charge)s?\b|price of|how many (?:cents|pence|euros|dollars|pounds)|"
     r"how expensive|what is charged)",
-    "date": r"\b(?:when|since (?:when|what|which)|(?:in|on|from|by) (?:what|which) (?:year|date|day|"
-    r"month)|what (?:year|date)|which (?:year|date)|how old)\b",
+    "date": r"(?:^(?:when|since when)\b|\b(?:since (?:what|which)|(?:in|on|from|by) (?:what|which) (?:year|date|day|"
+    r"month)|what (?:year|date)|which (?:year|date)|how old|from which date)\b)",
     "place": r"\b(?:where|in (?:what|which) (?:country|place|city|document))\b",
     "person": r"\b(?:who|whom|whose|(?:what|which) (?:\w+ )?(?:company|carmaker|manufacturer|maker|"
     r"firm|party|authority|operator))\b",
     "reason": r"\b(?:why|for what reason|what (?:is|was) the (?:reason|purpose)|how come)\b",
-    "share": r"\b(?:(?:what|which) (?:\w+ )?(?:share|percentage|proportion|fraction|per ?cent|part|uptime|"
+    "share": r"\b(?:share of|percentage of|at what rate of|(?:what|which) (?:\w+ )?(?:share|percentage|proportion|fraction|per ?cent|part|uptime|"
     r"efficienc(?:y|ies)|vat|soc|state of charge)|how many (?:percent|per cent)|how (?:reliable|"
     r"efficient))",
     "distance": r"\b(?:how (?:far|high|deep|wide|tall)|how many (?:km|kilometres|miles|metres|"
@@ -39,8 +39,8 @@ _ASKED = {
     r"how much (?:cable|range)|between (?:what|which) heights)",
     "temperature": r"\b(?:how (?:warm|hot|cold)|(?:what|which) (?:\w+ )?temperature)",
     "frequency": r"\b(?:(?:what|which) (?:\w+ ){0,2}?frequency|how many (?:khz|hz|hertz|kilohertz))",
-    "standard": r"\b(?:(?:what|which|under which|by which|as which) (?:\w+ ){0,3}?(?:standard|norm|"
-    r"regulation|number|specification|qualification|certificate|document))",
+    "standard": r"\b(?:(?:what|which|under which|by which|as which) (?:\w+ ){0,3}?\b(?:standards?\b|norm|"
+    r"regulation|number(?! of)|specification|qualification|certificate|document))",
     "size": r"\b(?:(?:what|which|with what|with which) (?:\w+ ){0,3}?(?:size|cross-section|gauge|diameter|"
     r"thickness)|how thick|how large|how big)",
     "resistance": r"\b(?:(?:what|which) (?:\w+ ){0,2}?(?:resistor|resistance)|how many ohms)",
@@ -49,7 +49,7 @@ _ASKED = {
     r"metres|inches|mm\b|nautical|khz|hz|hertz|ohms)|what (?:is the )?(?:number|count|total) of|"
     r"how large a number)",
     "definition": r"\b(?:stands? for|short for|abbreviat|acronym|what (?:is|are) (?:a |an |the )?"
-    r"[\w/&-]+(?: [\w/&-]+)?\?|define|definition|meant by|what does \S+ mean)",
+    r"[\w/&-]+(?: [\w/&-]+)?\?|define|definition|meant by|what does .{1,50} mean\b)",
     "often": r"\b(?:how (?:often|frequently))\b",
 }
 ASKED = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in _ASKED.items()}
@@ -86,6 +86,10 @@ _PHRASES = (
     (r"\bat (?:least|a minimum)\b|\bno less than\b|\bminimum\b|\bminimal\b", "minimum"),
     (r"\bat (?:most|a maximum)\b|\bno more than\b|\bup to\b|\bmaximum\b|\bmaximal\b|\btop\b|\bpeak\b",
      "maximum"),
+    (r"\bgerman\b", "germany"), (r"\bfrench\b", "france"), (r"\bchinese\b", "china"),
+    (r"\bnorwegian\b", "norway"), (r"\beuropean\b", "europe"), (r"\bworld-?wide\b", "world"),
+    (r"\bwhen (?:the )?(?:car|vehicle) is (?=charg)", "while "),
+    (r"\b(?:more than|over|exceeding)\b", "above"),
     (r"\bout of (?:order|service|action)\b|\bunavailable\b|\bbroken\b", "down"),
 )  # fmt: skip
 PHRASES = tuple((re.compile(pattern, re.IGNORECASE), value) for pattern, value in _PHRASES)
@@ -110,7 +114,7 @@ fill filling filled top replenish
 deliver delivers delivered supply supplies supplied provide provides provided offer output yield feed gives
 draw draws drawn pull pulls consume consumes take takes
 share percentage proportion fraction percent
-distance far spacing interval apart gap
+distance far spacing interval apart gap km kilometre kilometres miles mile metres inches
 operator company firm
 standard norm specification standardised specified
 law regulation rule regulations act
@@ -163,6 +167,27 @@ cross-section size gauge
 wait queue waiting
 session sessions
 working functional operational functioning
+quote state cite advertise
+danger risk hazard peril
+begin start
+throttle limited
+ohm resistor resistance
+nominal nominally
+tax taxed vat
+public-charger chargepoint
+open opened opens
+permit allow
+reported registered notify
+wire wired wiring
+launch introduced
+temperature warm warmth hot cold
+wireles wireless
+announce announced
+consent agree approve approval
+bear carry carries
+define defines defined
+cover covers covered deal
+lay laid
 uptime reliability availability reliable
 nation country state
 subscription membership
@@ -224,9 +249,31 @@ fire water
 buy sell
 kilometre mile
 with without
+smart public
 earth neutral phase
 install remove
 empty full
 january february march april may june july august september october november december
 """
 OPPOSITES = tuple(frozenset(line.split()) for line in _OPPOSITES_TEXT.strip().splitlines())
+
+# Words that turn a question when only one of two has them.
+MARKED = frozenset(
+    ["ac", "dc", "truck", "bus", "boat", "ultra", "non", "park", "heat", "hybridcar"]
+)
+
+# Words that say little of what is asked: questions may differ in them on both sides.
+_LIGHT_TEXT = """
+before without after other beside adopt since date
+deliver draw limited needed contain allow reach run equal remain notify mounted begin end used use
+become go come bring add stand belong carry keep offer find hold receive obtain expect describe
+house include cover comprise known work function set put pass away back again still already then
+them each both together kept case time part place side year day month hour amount rate level while
+ahead colder below under given give large high low long certain own new main whole entire full
+first last same different single double normal nominal real actual possible average least most
+usual fill size number figure kind type power price share duration distance current voltage energy
+date year cost minute quote state serve open opened take taken buy sell be only more less than
+maximum minimum drive driv lead show say ask tell call name per connect connected across along
+within inside toward between among around near public electric sort store
+"""
+LIGHT = frozenset(_LIGHT_TEXT.split())

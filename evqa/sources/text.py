@@ -1,5 +1,6 @@
 """Read plain text and Markdown: front matter becomes metadata, markup becomes our convention."""
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -12,6 +13,8 @@ from evqa.sources.web import decode
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*\n", re.DOTALL)
 _FIELD = re.compile(r"^([A-Za-z_-]+):\s*(.+?)\s*$", re.MULTILINE)
 _RULE_ROW = re.compile(r"\|?[\s:|-]+\|?$")
+_REFERENCE_LINK = re.compile(r"\[([^\]\[]+)\]\[[^\]\[]*\]")
+_LINK_TARGET = re.compile(r"^\[[^\]]+\]:\s*\S+.*$", re.MULTILINE)
 _EMPTY_LINK = re.compile(r"\[\s*\]\([^)]*\)")
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 _LINK = re.compile(r"\[([^\]]+)\]\((?:[^()]|\([^()]*\))*\)")
@@ -24,7 +27,10 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 _NO_TEXT = re.compile(r"(?:import|export) .*(?:from .*|;)$|:::|---")
 _UNDERLINE = re.compile(r"=+|-{3,}")
 _ITEM = re.compile(r"(?:[*+-]|\d+[.)])\s+(\S.*)")
+_ENDS = re.compile(r"[.!?:][\"'”’)\]]*$")
 MAX_CONTROL_SHARE = 0.02
+MIN_WRAPPED_PAIRS, MIN_WRAPPED_SHARE = 10, 0.3
+FULL_LINE_SHARE = 0.75  # of the usual length: a shorter line that ends a sentence ends a paragraph
 
 
 def read_text(data: bytes, name: str) -> Content:
@@ -53,8 +59,34 @@ def _first_line(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return plain text with its paragraphs apart; a line alone is a paragraph."""
-    return "\n".join(line.strip() for line in text.replace("\f", "\n\n").split("\n"))
+    """Return plain text with its paragraphs apart; a line alone is a paragraph.
+
+    Lines that were broken at a margin are joined again.
+    """
+    lines = [line.strip() for line in text.replace("\f", "\n\n").split("\n")]
+    return "\n".join(_unwrapped(lines) if _is_wrapped(lines) else lines)
+
+
+def _is_wrapped(lines: list[str]) -> bool:
+    """Tell whether most lines break off and go on in lower case on the next one."""
+    pairs = [(a, b) for a, b in itertools.pairwise(lines) if a and b]
+    broken = sum(not _ENDS.search(a) and b[0].islower() for a, b in pairs)
+    return len(pairs) >= MIN_WRAPPED_PAIRS and broken >= MIN_WRAPPED_SHARE * len(pairs)
+
+
+def _unwrapped(lines: list[str]) -> list[str]:
+    joined: list[str] = []
+    usual = sorted(map(len, filter(None, lines)))[int(0.8 * sum(map(bool, lines)))]
+    last = ""
+    for line in lines:
+        ends = bool(_ENDS.search(last)) and len(last) < FULL_LINE_SHARE * usual
+        goes_on = last and line and (line[0].islower() or not ends)
+        if goes_on and not _ITEM.match(line):
+            joined[-1] += f" {line}"
+        else:
+            joined.append(line)
+        last = line
+    return joined
 
 
 def _read_markdown(text: str) -> Content:
@@ -129,7 +161,7 @@ def _is_prose(line: str) -> bool:
 
 def _unmarked(text: str) -> str:
     """Return text without what Markdown and HTML add to it; links and tags may span lines."""
-    text = _COMMENT.sub("", text)
+    text = _REFERENCE_LINK.sub(r"\1", _LINK_TARGET.sub("", _COMMENT.sub("", text)))
     parts = re.split(r"(`[^`\n]+`)", text)  # what stands in code signs is no markup
     for index in range(0, len(parts), 2):
         part = _LINK.sub(r"\1", _EMPTY_LINK.sub("", _IMAGE.sub("", _TAG.sub("", parts[index]))))

@@ -151,6 +151,12 @@ class FieldReads(ast.NodeVisitor):
                     self.scopes[0][target.attr] = kind
         self.generic_visit(node)
 
+    def visit_AnnAssign(self, node):
+        kind = self.annotation(node.annotation)
+        if kind and isinstance(node.target, ast.Name):
+            self.scopes[-1][node.target.id] = kind
+        self.generic_visit(node)
+
     def visit_Attribute(self, node):
         if isinstance(node.ctx, ast.Load):
             owner = self.type_of(node.value)
@@ -190,9 +196,11 @@ def product_sources():
 
 
 # `name` and `resume` are read by YAML and by evqa/config itself.
-READ_BY_CONFIG = {"TrainConfig.name", "TrainConfig.resume", "PlanConfig.name", "PlanConfig.resume",
+READ_BY_CONFIG = {"TrainConfig.best", "PlanConfig.best", "PipelineConfig.best",
+                  "ShowBatchConfig.best", "TrainConfig.name", "TrainConfig.resume", "PlanConfig.name", "PlanConfig.resume",
                   "PipelineConfig.name", "PipelineConfig.resume", "ShowBatchConfig.name",
-                  "ShowBatchConfig.resume", "MemoryConfig.checkpointed_share"}  # fmt: skip
+                  "ShowBatchConfig.resume", "MemoryConfig.checkpointed_share",
+                  "MemoryConfig.gradient_checkpointing"}  # fmt: skip
 
 
 def test_every_config_field_reaches_code():

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = ["prepare", "plan", "train", "evaluate", "gate", "release"]
 SMOKE = [
     "experiment=smoke", "logger=none", "performance=none", "retention=none",
-    "metrics.reference_perplexity=false", "trainer.max_steps=6", "callbacks.checkpoint_every_n_steps=2",
+    "metrics.reference_perplexity=false", "export.served=never", "trainer.max_steps=6", "callbacks.checkpoint_every_n_steps=2",
 ]  # fmt: skip
 
 
@@ -123,7 +123,14 @@ def test_a_refusal_releases_nothing_and_tells_the_webhook(place):
     assert results(place)["versions"] == [1]
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9/", "not a url", None])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:9/",
+        pytest.param("not a url", marks=pytest.mark.slow),
+        pytest.param(None, marks=pytest.mark.slow),
+    ],
+)
 def test_a_webhook_that_cannot_be_told_changes_nothing(place, url):
     env = {**os.environ, "MY_HOOK": url} if url else os.environ
     done = run(place, "webhook_env=MY_HOOK", env=env)
@@ -132,6 +139,7 @@ def test_a_webhook_that_cannot_be_told_changes_nothing(place, url):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_from_a_stage_on_things_are_done_again(place):
     done = run(place, "from_stage=evaluate", "until_stage=gate", "require_ship=false")
     assert done.returncode == 0, done.stderr
@@ -146,6 +154,7 @@ def test_stages_in_the_wrong_order_are_refused(place):
     assert "from_stage: release comes after until_stage=train" in done.stderr
 
 
+@pytest.mark.slow
 def test_another_rank_is_another_run_and_version(place, tmp_path):
     import shutil
 
@@ -157,6 +166,7 @@ def test_another_rank_is_another_run_and_version(place, tmp_path):
     assert results(tmp_path / "p")["versions"] == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_second_pipeline_waits_for_the_first(place):
     both = [
         subprocess.Popen(
@@ -186,7 +196,10 @@ def kill_and_rerun(place, moments, *words):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_killed_and_run_again_it_leaves_the_same(place, tmp_path):
+    """benchmarks/pipeline_kills.py does it twenty times, and keeps the figures."""
     done = kill_and_rerun(tmp_path, (9, 12), "require_ship=false")
     assert results(tmp_path) == results(place)
     assert {done[stage] for stage in ("prepare", "train", "evaluate", "release")} <= {0, 1}

@@ -48,7 +48,7 @@ def test_progress_inside_a_stage_is_shown_in_its_row_and_nowhere_else(tmp_path, 
         with progress("training", 4) as bar:
             bar.add(1, "loss 2.0")
         seen = row.figure
-        row.state = "done"
+        row.state, row.figure = "done", "47 steps"
     assert seen == "training 25 % loss 2.0"
     assert "%" not in capsys.readouterr().err
 

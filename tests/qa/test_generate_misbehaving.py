@@ -62,8 +62,8 @@ def test_five_hundred_chunks_come_through_within_the_budget(api, tmp_path):
     config = QAConfig(
         generator=PairGenerator.together, model="m", base_url=f"http://127.0.0.1:{api.port}",
         api_key_env="TEST_KEY", budget_usd=6.0, usd_per_million_prompt_tokens=1.0,
-        usd_per_million_completion_tokens=1.0, max_completion_tokens=300, request_timeout_s=0.5,
-        max_retries=10, max_concurrent_requests=32, categories=["charging_speed"],
+        usd_per_million_completion_tokens=1.0, max_completion_tokens=300, request_timeout_s=2.0,
+        max_retries=14, max_concurrent_requests=16, categories=["charging_speed"],
     )  # fmt: skip
     ledger = Ledger()
     found = list(generate_together(passages(500), config, tmp_path, ledger))

@@ -29,7 +29,7 @@ def q(value, unit=""):
         ("97%", {q(97, "%")}),
         ("97 percent", {q(97, "%")}),
         ("€0.44 per kWh", {q("0.44", "eur")}),
-        ("$5 billion", {q(5, "usd")}),
+        ("$5 billion", {q(5_000_000_000, "usd")}),
         ("30 minutes", {q(30, "min")}),
         ("30 min", {q(30, "min")}),
         ("five pins", {q(5)}),

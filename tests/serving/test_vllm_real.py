@@ -7,12 +7,17 @@ import shutil
 import subprocess
 
 import openai
+import psutil
 import pytest
+from answers_for_tests import question
+from finished_run import build_finished_run
 from loopback import wait_until
 from test_launch import Served
-from tiny_llama import build_tiny_llama
 
-from evqa.config import project_dir
+from evqa.config import load_config, project_dir
+from evqa.records import Prediction, read_jsonl, write_jsonl
+from evqa.registry import Registry
+from evqa.runs import find_run, read_manifest
 from evqa.serving.keys import create_key
 
 QUESTION = [{"role": "user", "content": "How long does charging a car take?"}]
@@ -36,8 +41,21 @@ pytestmark = [
 
 
 @pytest.fixture(scope="session")
-def model_dir(tmp_path_factory):
-    return build_tiny_llama(tmp_path_factory.mktemp("vllm") / "model")
+def released(tmp_path_factory):
+    """An outputs folder with a float32 run and its released version."""
+    from evqa.release import release
+
+    root = tmp_path_factory.mktemp("vllm")
+    build_finished_run(root, "quantization=none", "model.dtype=fp32")
+    outputs = root / "outputs"
+    words = [f"paths.outputs_dir={outputs}", "export=fp32", "export.served=never"]
+    release(load_config("release", words), root)
+    return outputs
+
+
+@pytest.fixture(scope="session")
+def model_dir(released):
+    return Registry(released / "registry", "evqa").folder(1)
 
 
 @pytest.fixture(scope="session")
@@ -240,3 +258,60 @@ def test_a_client_that_leaves_frees_the_engine(served, client):
     stream.close()
     wait_until(lambda: "evqa_requests_in_flight 0.0" in served.get("/metrics").text)
     assert chat(client).choices[0].finish_reason in ("length", "stop")
+
+
+def engine_address(served):
+    """Where the engine behind the proxy listens, and its key: nothing else can know."""
+    for child in psutil.Process(served.process.pid).children(recursive=True):
+        words = child.cmdline()
+        if "--port" in words and "serve" in words and "VLLM_API_KEY" in child.environ():
+            port = words[words.index("--port") + 1]
+            return f"http://127.0.0.1:{port}", child.environ()["VLLM_API_KEY"]
+    raise AssertionError("no engine runs")
+
+
+def test_the_version_behind_the_engine_says_what_the_adapter_says(served, released):
+    """train = evaluate = served: the same prompt ids, and in float32 the same answers."""
+    from evqa.export.generator import TransformersGenerator
+    from evqa.export.parity import compare, observe
+    from evqa.export.served import ServedGenerator
+    from evqa.models.tuned import load_tuned
+
+    run = find_run(released, "latest")
+    tuned = load_tuned(run, read_manifest(run))
+    questions = [f"How long does charging take with {n} kW?" for n in (3, 7, 11, 22)]
+    observed = observe(TransformersGenerator(tuned.model, tuned.tokenizer), questions, 12)
+    url, key = engine_address(served)
+    report = compare(observed, ServedGenerator(url, key, "evqa", observed))
+    assert report.prompt_mismatches == 0
+    assert report.answer_agreement == report.top1_agreement == 1
+    assert report.kl_nats < 1e-5
+    assert report.perplexity_ratio == pytest.approx(1, abs=1e-3)
+
+
+def test_adapter_version_and_endpoint_give_the_same_report(
+    served, released, tmp_path, monkeypatch
+):
+    from evqa.scoring import evaluate_systems
+
+    monkeypatch.setenv("EVQA_API_KEY", served.key)
+    write_jsonl(tmp_path / "questions.jsonl", [question(n) for n in range(12)])
+    endpoint = f"endpoint:{served.url}"
+    config = load_config(
+        "evaluate",
+        [f"paths.outputs_dir={released}", "benchmark=custom", "logger=none",
+         f"benchmark.path={tmp_path}/questions.jsonl", "retention=none",
+         f"systems=[tuned,version:evqa/1,{endpoint}]", "generation.max_new_tokens=12",
+         "metrics.bootstrap_samples=100", "performance.concurrency=[1,2]",
+         "performance.num_rounds=1", "performance.max_new_tokens=4"],
+    )  # fmt: skip
+    made = evaluate_systems(config, tmp_path / "e")
+    answers = {}
+    for row in read_jsonl(tmp_path / "e" / "predictions.jsonl", Prediction):
+        # a stream holds half a character back; this model of random weights ends in some
+        answers.setdefault(row.system, []).append(row.text.rstrip("\ufffd"))
+    assert answers["tuned"] == answers["version:evqa/1"] == answers[endpoint]
+    scores = made.comparison.scores
+    for metric in ("rouge_l", "token_f1", "key_fact_recall"):
+        assert scores["tuned"].corpus[metric] == scores[endpoint].corpus[metric]
+    assert made.performance[endpoint]["ttft_ms"]["p50"] > 0
