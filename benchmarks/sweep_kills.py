@@ -34,10 +34,10 @@ NUM_TRIALS = 12
 SPACE = ("lora.r=choice(4,8,16,32)", "optimizer.lr=tag(log,interval(1e-4,1e-2))")
 COMPARED = ("number", "state", "validation_loss", "lora.r", "optimizer.lr")
 GONE_WITHIN_S = 1.0
-BUDGET_GIB = 0.032
+BUDGET_GIB = 0.038
 WIDE_SPACE = (
     "lora.r=choice(4,8,16,32,64,128,256)",
-    "model.max_length_tokens=choice(64,128,256)",
+    "trainer.micro_batch_size=choice(2,4,8,16)",
     "optimizer.lr=tag(log,interval(1e-4,1e-2))",
     f"memory.budget_gib={BUDGET_GIB}",
 )
@@ -75,38 +75,51 @@ def run_whole(words: list[str]) -> float:
     return time.monotonic() - started
 
 
-def run_and_kill(words: list[str], after_s: float) -> tuple[bool, list[int]]:
-    """Run a sweep and kill it after a while; return whether it ran still, and who survived it."""
+def run_and_kill(words: list[str], after_s: float, folder: Path, most_rows: int) -> list[int]:
+    """Run a sweep and kill it after a while, or when it has so many rows; return who survived it.
+
+    Raises:
+        RuntimeError: it came to its end before.
+    """
     process = subprocess.Popen(  # noqa: S603
         words, cwd=project_dir(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    try:
-        process.wait(timeout=after_s)
-    except subprocess.TimeoutExpired:
-        family = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        _gone, alive = psutil.wait_procs(family, timeout=GONE_WITHIN_S)
-        running = [p.pid for p in alive if p.status() != psutil.STATUS_ZOMBIE]
-        return True, running
-    return False, []
+    deadline = time.monotonic() + after_s
+    while time.monotonic() < deadline and num_rows(folder) < most_rows:
+        if process.poll() is not None:
+            raise RuntimeError(f"the sweep ended by itself with {num_rows(folder)} rows")
+        time.sleep(0.01)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _gone, alive = psutil.wait_procs(family, timeout=GONE_WITHIN_S)
+    return [p.pid for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def num_rows(folder: Path) -> int:
+    """Return how many trials a sweep has recorded."""
+    return len(table(folder)) if (folder / "trials.csv").exists() else 0
 
 
 def kills(place: Path, num_kills: int, seed: int) -> dict[str, Any]:
     """Run the series of kills and return its figures."""
     sweeps = place / "out" / "sweeps"
     whole_s = run_whole(command(place, *sweep_words("whole")))
+    trials_s = [float(row["seconds"]) for row in table(sweeps / "whole")]
+    start_s = whole_s - sum(trials_s)
+    longest_s = start_s + 2 * sum(trials_s) / len(trials_s)
     rng = random.Random(seed)  # noqa: S311  nothing secret
-    deaths, orphans = 0, []
+    deaths = 0
+    orphans: list[int] = []
     words = command(place, *sweep_words("killed"))
     with progress("killing", num_kills) as bar:
         while deaths < num_kills:
-            died, alive = run_and_kill(words, rng.uniform(2.0, 0.5 * whole_s))
-            orphans += alive
-            deaths += died
-            bar.add(int(died))
-            if not died:
-                break  # it came to its end: nothing is left to kill
+            # The last kill must find it still at work.
+            most_rows = 1 + (deaths * (NUM_TRIALS - 2)) // num_kills
+            after_s = rng.uniform(0.5, longest_s)
+            orphans += run_and_kill(words, after_s, sweeps / "killed", most_rows)
+            deaths += 1
+            bar.add(1)
     run_whole(words)
     return {
         "kills": deaths,

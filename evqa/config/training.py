@@ -13,7 +13,7 @@ from evqa.config.fields import number, setting
 class OptimizerConfig:
     """A third-party optimiser, built from ``_target_`` with the other keys as arguments."""
 
-    _target_: str = MISSING
+    _target_: str = setting(MISSING, "class of the optimiser; optimizer= sets it")
     lr: float = number(2e-4, gt=0, lt=10, doc="peak learning rate")
     weight_decay: float = number(0.0, ge=0, lt=10, doc="decoupled weight decay")
     betas: list[float] = setting([0.9, 0.999], "decay rates of the moments")

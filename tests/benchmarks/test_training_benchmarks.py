@@ -83,3 +83,11 @@ def test_the_speed_verdict_takes_the_best_peer():
     assert found["over_best_trl"] == 1.5
     assert found["over_best_trl_without_checkpointing"] == 4.0
     assert found["validation_loss_difference"] == 0.0
+
+
+def test_the_page_of_recipes_is_the_planners_own_output():
+    """After a change of the planner: python benchmarks/recipes.py."""
+    recipes = importlib.import_module("recipes")
+    found = recipes.current()
+    assert found["is"] == found["should_be"]
+    assert all(recipes.recipe(model).peak_gib <= 6 for model in ("llama3_1_8b", "qwen2_5_7b"))
