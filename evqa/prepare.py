@@ -235,6 +235,12 @@ def show(dataset: PreparedDataset, output: Output) -> None:
     console = Console()
     console.print(table)
     splits = ", ".join(f"{count} {split}" for split, count in found["pairs_by_split"].items())
+    certificate = read_json(dataset.folder / "contamination.json")
+    if certificate["leaks_allowed"]:
+        console.print(
+            f"{certificate['num_remaining']} hand-made pairs say what the benchmark says "
+            "(benchmark.allow_leaks; listed in contamination.json)"
+        )
     console.print(
         f"{found['documents']} documents, {found['chunks']} chunks, {found['pairs']} pairs "
         f"({splits})\n{dataset.folder}",

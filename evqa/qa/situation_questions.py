@@ -63,7 +63,8 @@ a an the of to in on at for with by from as is are be both either more less than
 _LOOSE_ENDS = frozenset(_LOOSE_ENDS_TEXT.split())
 _VAGUE_CONDITION = re.compile(
     r"^(?:it|that|there|so|not|needed|necessary|possible|applicable|available|required|any|all|"
-    r"asked|in doubt|available)\b|\b(?:done|do|does|did|know) that\b|\b(?:i|we|he|she|my|our|your|following|latter|former|so far)\b",
+    r"asked|in doubt|available)\b|\b(?:done|do|does|did|know) that\b|"
+    r"\b(?:i|we|he|she|my|our|your|following|latter|former|so far)\b",
     re.IGNORECASE,
 )
 
