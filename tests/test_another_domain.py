@@ -12,7 +12,9 @@ from evqa.config import data_dir
 from evqa.records import Document, QAPair, Question, Split, read_jsonl
 
 ROOT = Path(__file__).parents[1]
-DOMAIN = re.compile(r"\b(?:EVs?|BEVs?|electric (?:vehicle|car)|wallbox|EVSE|charging (?:station|point))\b")
+DOMAIN = re.compile(
+    r"\b(?:EVs?|BEVs?|electric (?:vehicle|car)|wallbox|EVSE|charging (?:station|point))\b"
+)
 CATEGORIES = {"operation", "efficiency", "sizing", "placement", "sources", "costs"}
 QUICK = [
     "experiment=heat_pumps", "logger=none", "trainer.max_steps=3", "trainer.num_epochs=1",
