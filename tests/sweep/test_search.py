@@ -308,7 +308,14 @@ def run_pruned(folder, pruner, die_at=(), watch_late=False):
         study.close()
 
 
-@pytest.mark.parametrize("pruner", [Pruner.median, Pruner.patient, Pruner.hyperband])
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        Pruner.median,
+        pytest.param(Pruner.patient, marks=pytest.mark.slow),
+        pytest.param(Pruner.hyperband, marks=pytest.mark.slow),
+    ],
+)
 def test_pruning_depends_on_the_losses_alone(tmp_path, pruner):
     """Not on when the sweep looks, nor on how often it is killed."""
     table = run_pruned(tmp_path / "a" / "study", pruner)
@@ -348,7 +355,9 @@ def test_two_objectives_have_a_front(make_task, rows):
     assert (task.study_folder / "plots" / "pareto.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("sampler", [Sampler.tpe, Sampler.random, Sampler.gp])
+@pytest.mark.parametrize(
+    "sampler", [Sampler.tpe, Sampler.random, pytest.param(Sampler.gp, marks=pytest.mark.slow)]
+)
 def test_samplers_take_two_objectives(make_task, rows, sampler):
     task = make_task(
         "lora.r=choice(4,8,16)", second_objective="tokens_per_s", n_trials=3, sampler=sampler
