@@ -175,7 +175,8 @@ NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 8192; }}
 http {{
-  access_log off; keepalive_requests 1000000; client_body_temp_path {folder}; proxy_temp_path {folder};
+  access_log off; keepalive_requests 1000000;
+  client_body_temp_path {folder}; proxy_temp_path {folder};
   fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
   map $http_authorization $good {{ default 0; "Bearer {key}" 1; }}
   upstream engine {{ server {upstream}; keepalive 1024; }}
