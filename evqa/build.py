@@ -16,6 +16,7 @@ from typing import Any
 
 from evqa.config import PrepareConfig
 from evqa.config.data import DataKind
+from evqa.config.evaluation import LeakPolicy
 from evqa.errors import GateError, UserError
 from evqa.files import write_json
 from evqa.ledger import Ledger
@@ -157,13 +158,14 @@ class Builder:
 
     def _refuse_leaking_documents(self, closest: Iterable[dict[str, Any]]) -> None:
         least = self._config.documents.near_duplicate_jaccard
+        policy = self._config.benchmark.allow_leaks
         for row in closest:
-            if max(row["jaccard"], row["contained"]) < least or self._config.benchmark.allow_leaks:
+            if max(row["jaccard"], row["contained"]) < least or policy is LeakPolicy.all:
                 continue
             raise GateError(
                 f"contamination: held-out document {row['source']} is nearly in training document "
                 f"{row['closest']} (Jaccard {row['jaccard']}, contained {row['contained']}); hold "
-                "out both, or neither, or set benchmark.allow_leaks=true"
+                "out both, or neither, or set benchmark.allow_leaks=all"
             )
 
     def _pairs(self, ledger: Ledger, closest: list[dict[str, Any]], left_out: set[str]) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from evqa.architectures import Architecture
 from evqa.config import PlanConfig, run_job
+from evqa.config.data import DataKind, PairGenerator
 from evqa.errors import GateError
 from evqa.memory.budget import fitting_changes, plain_recipe, settle_micro_batch
 from evqa.memory.costs import costs_json
@@ -37,6 +38,9 @@ def plan(config: PlanConfig, folder: Path) -> None:  # noqa: ARG001  nothing is 
     values |= costs_json(config, shape)
     values["micro_batch_size"] = config.trainer.micro_batch_size
     values["accumulation"] = config.trainer.accumulation
+    if cost := estimate_api(config):
+        values["api"] = cost
+        values["api_usd"] = min(cost["most_usd"], cost["budget_usd"])
     if config.output == "json":
         sys.stdout.write(json.dumps(values, indent=2) + "\n")
     else:
@@ -45,6 +49,23 @@ def plan(config: PlanConfig, folder: Path) -> None:  # noqa: ARG001  nothing is 
         raise GateError(
             f"does not fit: {values['peak_gib']:.2f} GiB of {values['usable_gib']:.2f} GiB"
         )
+
+
+def estimate_api(config: PlanConfig) -> dict[str, Any] | None:
+    """Return what the LLM API will cost, null when none is asked.
+
+    Raises:
+        UserError: when a folder is missing or a price is unknown.
+    """
+    bought = config.qa.generator is PairGenerator.together or config.qa.judge
+    if not bought or config.data.kind is not DataKind.corpus:
+        return None
+    from evqa.qa.estimate import api_cost
+    from evqa.sources.size import estimated_words
+
+    num_words = estimated_words(config.sources)
+    cost = api_cost(num_words, config.documents.chunk_words, config.qa)
+    return cost.to_dict() if cost else None
 
 
 def print_card(
@@ -124,7 +145,7 @@ def costs_table(values: dict[str, Any]) -> Table:
         f"{phases['merge_host_gib']:.2f} GiB while merging",
         "serving": f"{phases['serving_gib']:.2f} GiB (bf16, vLLM, 8 requests of full length)",
         "disk": f"{values['disk_gib']:.2f} GiB",
-        "API": f"at most {values['api_usd']:.2f} US dollars",
+        "API": api_words(values),
         "time": unknown
         if seconds is None
         else f"{seconds:.0f} s at the rate of {time['rate_of']}",
@@ -132,6 +153,16 @@ def costs_table(values: dict[str, Any]) -> Table:
     for name, text in rows.items():
         table.add_row(name, text)
     return table
+
+
+def api_words(values: dict[str, Any]) -> str:
+    """Return what the API will cost, in words."""
+    most = f"at most ${values['api_usd']:.2f}"
+    if "api" not in values:
+        return most
+    api = values["api"]
+    expected = f"about ${api['expected_usd']:.2f} for {api['requests']} requests"
+    return f"{expected}, {most} (qa.budget_usd={api['budget_usd']:g})"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evqa.build import Builder, Inputs
-from evqa.config import PrepareConfig, run_job
+from evqa.config import PrepareConfig, data_dir, run_job
 from evqa.config.data import DataKind, PairGenerator
 from evqa.config.jobs import Output
 from evqa.errors import UserError
@@ -171,6 +171,7 @@ def identify(config: PrepareConfig, inputs: Inputs) -> dict[str, Any]:
         "documents": dataclasses.asdict(config.documents),
         "qa": {name: getattr(config.qa, name) for name in names},
         "code": code_hash(),
+        "wordings": sha256_file(data_dir() / "benchmark" / "wordings.json"),
         "parsers": {name: importlib.metadata.version(name) for name in PARSERS},
     }
 
@@ -234,6 +235,12 @@ def show(dataset: PreparedDataset, output: Output) -> None:
     console = Console()
     console.print(table)
     splits = ", ".join(f"{count} {split}" for split, count in found["pairs_by_split"].items())
+    certificate = read_json(dataset.folder / "contamination.json")
+    if certificate["leaks_allowed"]:
+        console.print(
+            f"{certificate['num_remaining']} hand-made pairs say what the benchmark says "
+            "(benchmark.allow_leaks; listed in contamination.json)"
+        )
     console.print(
         f"{found['documents']} documents, {found['chunks']} chunks, {found['pairs']} pairs "
         f"({splits})\n{dataset.folder}",

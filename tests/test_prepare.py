@@ -14,9 +14,10 @@ from evqa import prepare
 from evqa.config import load_config
 from evqa.errors import GateError, UserError
 from evqa.prepare import prepare_dataset
-from evqa.records import Chunk, Document, QAPair, read_jsonl
+from evqa.records import Chunk, Document, QAPair, Question, read_jsonl
 
 ROOT = Path(__file__).resolve().parents[1]
+BENCHMARK = ROOT / "data" / "benchmark" / "ev_charging.jsonl"
 FILES = [
     "chat",
     "chunks.jsonl",
@@ -285,6 +286,103 @@ def test_shipped_pairs_join_in_and_leaks_among_them_stop_the_job(toy):
         toy(f"data.pairs_file={path}")
 
 
+QUOTE = "The Alpha plug has 4 pins"
+LONG_ANSWER = "The Alpha plug has 4 pins, and each of them has its own task."
+
+
+def shipped(toy, question, answer="It has 4 pins."):
+    path = toy.folder / "pairs.jsonl"
+    path.write_text(json.dumps({
+        "source": "alpha.html", "category": "connector_types", "difficulty": "easy",
+        "questions": [question], "answer": answer, "quote": QUOTE,
+    }))  # fmt: skip
+    return f"data.pairs_file={path}"
+
+
+PLANTED = {
+    "verbatim question": ("How many pins are on Alpha?", "It has 4 pins.", "same_question"),
+    "verbatim answer": ("Alpha: is there a task?", LONG_ANSWER, "same_answer"),
+    "paraphrase": ("What is the number of pins on Alpha?", "There are 4.", "near_question"),
+}
+
+
+@pytest.mark.parametrize("leak", PLANTED)
+def test_a_planted_leak_fails_the_build_and_is_named(toy, leak):
+    asked, answer, kind = PLANTED[leak]
+    (toy.folder / "questions.jsonl").write_text(
+        question(question="How many pins are on Alpha?", answer=LONG_ANSWER, source="alpha.html")
+    )
+    override = shipped(toy, asked, answer)
+    with pytest.raises(GateError, match=rf"shipped pair \(line 1\).*q1.*{kind}"):
+        toy(override)
+    assert not list((toy.folder / "prepared").glob("*"))
+    found = toy(override, "benchmark.allow_leaks=all")
+    certificate = json.loads((found.folder / "contamination.json").read_text())
+    assert certificate["leaks_allowed"] is True
+    assert [leak["question_id"] for leak in certificate["leaks"]] == ["q1"]
+
+
+def test_an_imported_leak_fails_the_build_too(toy):
+    (toy.folder / "questions.jsonl").write_text(question(question="How many pins are on Alpha?"))
+    path = toy.folder / "own.jsonl"
+    rows = [{"question": "What is the number of pins on Alpha?", "answer": "Four."},
+            {"question": "Which colour does the plug have?", "answer": "It is blue."}]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(GateError, match=r"imported pair \(line 1\)"):
+        toy("data=jsonl", f"data.path={path}")
+
+
+def test_a_document_on_both_sides_fails_the_build_by_name(toy):
+    rows = question(split="held_out", source="beta.html") + question(id="q2", source="beta.html")
+    (toy.folder / "questions.jsonl").write_text(rows)
+    with pytest.raises(GateError, match=r"beta\.html is held out, but beta\.html"):
+        toy()
+
+
+def test_a_near_duplicate_of_a_held_out_document_fails_the_build_by_name(toy):
+    text = (toy.folder / "html" / "beta.html").read_text()
+    (toy.folder / "html" / "copy.html").write_text(text.replace("car park", "back yard"))
+    rows = question(split="held_out", source="beta.html") + question(id="q2", source="copy.html")
+    (toy.folder / "questions.jsonl").write_text(rows)
+    with pytest.raises(GateError, match=r"beta\.html is held out, but copy\.html"):
+        toy()
+
+
+def test_a_held_out_document_inside_a_training_document_fails_the_build(toy):
+    """Its Jaccard with the long document is small; containment finds it."""
+    inner = (toy.folder / "html" / "beta.html").read_text()
+    body = inner[inner.index("<h1>") : inner.index("</main>")]
+    story = " ".join(f"word{n} of the" for n in range(3000))
+    (toy.folder / "html" / "book.html").write_text(
+        f"<html><body><main><h1>Book</h1><p>{story}</p>{body}</main></body></html>"
+    )
+    rows = question(split="held_out", source="beta.html") + question(id="q2", source="book.html")
+    (toy.folder / "questions.jsonl").write_text(rows)
+    with pytest.raises(GateError, match=r"held-out document beta\.html is nearly in.*book\.html"):
+        toy("documents.cluster_jaccard=0.3")
+
+
+def test_what_a_killed_process_left_is_removed(toy):
+    leftover = toy.folder / "prepared" / ".web-000000000000.123.tmp"
+    leftover.mkdir(parents=True)
+    (leftover / "documents.jsonl").write_text("half")
+    found = toy()
+    assert [path.name for path in (toy.folder / "prepared").iterdir()] == [found.id]
+
+
+def test_chunks_say_where_they_are_from(toy):
+    found = toy()
+    for chunk in read_jsonl(found.folder / "chunks.jsonl", Chunk):
+        assert chunk.source.endswith(".html")
+        assert len(chunk.sha256) == 64
+
+
+def test_an_extra_that_is_absent_is_named_before_anything_is_read(toy, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(UserError, match=r"sources\.pdf\.extractor=docling"):
+        toy("sources.pdf.extractor=docling", "sources.web.folder=/nowhere")
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -363,7 +461,9 @@ def test_the_shipped_corpus_loses_no_document_and_gives_many_pairs(sample):
     counts = sample.manifest["counts"]
     assert counts["documents"] >= 40
     assert {"train", "validation", "test", "held_out"} <= counts["documents_by_split"].keys()
-    assert counts["pairs_by_generator"]["extractive"] >= 300
+    ledger = json.loads((sample.folder / "ledger.json").read_text())["stages"]
+    valid = {stage["stage"]: stage["kept"] for stage in ledger}["validate"]
+    assert valid - counts["pairs_by_generator"]["shipped"] >= 500  # before the benchmark's go
     assert counts["pairs_by_generator"]["shipped"] >= 150
     ledger = json.loads((sample.folder / "ledger.json").read_text())["stages"]
     assert ledger[0]["dropped"] == ledger[1]["dropped"] == {}
@@ -378,10 +478,16 @@ def test_the_shipped_corpus_keeps_its_metadata(sample):
     assert all(document.language == "en" for document in documents)
 
 
-def test_the_shipped_pairs_are_clean_of_the_benchmark(sample):
+def test_the_shipped_pairs_hold_nothing_of_the_held_out_benchmark(sample):
     certificate = json.loads((sample.folder / "contamination.json").read_text())
-    assert certificate["num_remaining"] == 0
     assert certificate["num_questions"] >= 200
+    # What is trained in other words is listed, and nothing of it is held out.
+    assert certificate["leaks_allowed"] is True
+    questions = {q.id: q for q in read_jsonl(BENCHMARK, Question)}
+    assert certificate["num_remaining"] == len(certificate["leaks"]) > 0
+    for leak in certificate["leaks"]:
+        assert questions[leak["question_id"]].split == "in_corpus"
+        assert leak["kind"] != "same_question"
     assert all(row["jaccard"] < 0.1 for row in certificate["held_out_documents"])
 
 

@@ -2,11 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from evqa.config.fields import group, number, one_of, setting
 
 BREAKDOWNS = ("category", "difficulty", "split")
 VERDICT_METRICS = ("key_fact_recall", "token_f1", "exact_match", "rouge_l", "rouge_1", "rouge_2")
+
+
+class LeakPolicy(StrEnum):
+    """Which hand-made pairs may say what the benchmark says."""
+
+    none = "none"
+    wordings = "wordings"
+    all = "all"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -15,10 +24,15 @@ class BenchmarkConfig:
 
     name: str = setting("benchmark", "short name, part of every score's signature")
     path: str = setting("", "JSONL file of questions")
-    allow_leaks: bool = setting(
-        False, "train on pairs or documents that say what the benchmark says; the report says so"
+    allow_leaks: LeakPolicy = setting(
+        LeakPolicy.none,
+        "hand-made pairs that say what the benchmark says: none stops the job; wordings lets "
+        "in_corpus questions be trained in other words; all lets everything; the report says so",
     )
     max_questions: int | None = number(None, ge=1, doc="ask only the first so many (null: all)")
+    categories: list[str] = setting(
+        [], "every question's category must be one of these (empty: any)"
+    )
 
 
 @dataclass(kw_only=True, slots=True)

@@ -181,7 +181,7 @@ def _as_question(item: Item) -> Question:
         question=item.question,
         answer=item.answer,
         alternatives=[],
-        key_facts=[],
+        key_facts=[str(fact) for fact in item.row.get("key_facts") or []],
         category="",
         difficulty="",
         split="held_out",

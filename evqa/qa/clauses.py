@@ -71,6 +71,7 @@ come go grow rise fall increase decrease decline drop begin start end lead resul
 stand run apply arrive happen occur remain stay improve expand shrink
 """
 _INTRANSITIVE = frozenset(_INTRANSITIVE_TEXT.split())
+_SURELY_FINITE = frozenset([*BE, *MODALS, "has", "have", "had"])
 _RELATIVE = frozenset({"that", "which", "who", "whose", "where", "when", "whatever"})
 _NEVER_TEXT = "a an the of to in on at for with by from and or as per than its their his her this"
 _NEVER_BEFORE_VERB = frozenset(_NEVER_TEXT.split())
@@ -238,23 +239,27 @@ def _ends_clause(words: list[str]) -> bool:
 def _is_finite(words: list[str], position: int) -> bool:
     """Tell whether a word is a form of be or have, a modal, or a verb that fits its noun."""
     plain = words[position].lower()
+    if plain in _SURELY_FINITE:
+        return True
     # "10 A delivers": the unit is no article.
     previous = words[position - 1]
     before = previous if previous == "A" and position > 1 else previous.lower()
-    if plain in BE or plain in MODALS or plain in ("has", "have", "had"):
-        return True
+    after = words[position + 1].lower() if position + 1 < len(words) else ""
     if before in _NEVER_BEFORE_VERB or words[position].endswith((",", ";")):
         return False
-    after = words[position + 1].lower() if position + 1 < len(words) else ""
-    if after in BE or after in MODALS or after in ("has", "have"):
+    if after in _SURELY_FINITE or words[position][0].isupper():  # "the United States"
         return False
-    if words[position][0].isupper() and plain in {*THIRD, *BASES}:
-        return False  # "the United States"
-    if plain in THIRD:
-        is_noun = THIRD[plain] in _ALSO_NOUNS and not _begins_object(after)
-        return not is_noun and (not is_plural(" ".join(words[:position])) or before in _ADVERBS)
-    is_verb = plain in BASES and plain not in _ADVERBS and is_plural(" ".join(words[:position]))
-    return is_verb and not (plain in _ALSO_NOUNS and not _begins_object(after))
+    return _agrees(plain, before, after, is_plural(" ".join(words[:position])))
+
+
+def _agrees(verb: str, before: str, after: str, is_many: bool) -> bool:
+    """Tell whether a verb form goes with a noun that is one or many, and is no noun itself."""
+    base = THIRD.get(verb, verb)
+    if base in _ALSO_NOUNS and not _begins_object(after):
+        return False
+    if verb in THIRD:
+        return not is_many or before in _ADVERBS
+    return verb in BASES and verb not in _ADVERBS and is_many
 
 
 def _begins_object(word: str) -> bool:
@@ -282,7 +287,9 @@ def _verb_forms(words: list[str], subject: str) -> tuple[str, str, str] | None:
         modal = "must" if verb == "shall" else verb
         return (modal, words[1].lower(), " ".join(words[2:])) if len(words) > 1 else None
     first = rest.split()[0].lower() if rest else ""
+    second = rest.split()[1].lower() if len(rest.split()) > 1 else ""
     is_perfect = first in PAST or first in _NO_OBJECT or first.endswith(("ed", "ly"))
+    is_perfect = is_perfect or (first in ("all", "both", "each") and second in PAST)
     if base != "have" or not is_perfect:
         return auxiliary, base, rest
     # "has applied since": has asks, as a form of be does.

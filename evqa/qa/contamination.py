@@ -4,7 +4,7 @@ Every benchmark question is compared with every pair: word for word; by shared w
 by meaning (`evqa.qa.paraphrase`). So is every reference answer of eight words or more, and every
 one of a held-out question. Generated pairs that come too close are dropped; a hand-written or
 imported one stops the job, unless ``benchmark.allow_leaks`` says otherwise, and then the
-certificate says so.
+certificate lists it.
 """
 
 from collections import defaultdict
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evqa.config.evaluation import LeakPolicy
 from evqa.errors import GateError
 from evqa.qa.normal import content_words, normalised
 from evqa.qa.paraphrase import Asking, Similarity, asking, conflict, cosine
@@ -168,6 +169,17 @@ def _gives_away(question: str, known: _Known) -> bool:
     )
 
 
+def is_allowed(overlap: Overlap, policy: LeakPolicy) -> bool:
+    """Tell whether the policy lets a hand-made pair say what the benchmark says.
+
+    ``wordings`` lets the facts of in_corpus questions be trained in other words, never a question
+    word for word, and nothing of a held-out question.
+    """
+    if policy is LeakPolicy.wordings:
+        return overlap.question.split == "in_corpus" and overlap.kind != "same_question"
+    return policy is LeakPolicy.all
+
+
 def refuse_hand_made(overlaps: Iterable[Overlap]) -> None:
     """Stop when hand-written or imported pairs say what the benchmark says.
 
@@ -180,7 +192,7 @@ def refuse_hand_made(overlaps: Iterable[Overlap]) -> None:
     named = "; ".join(_named(overlap) for overlap in found[:MAX_NAMED])
     more = f"; {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
     raise GateError(
-        f"contamination: {named}{more}; remove them, or set benchmark.allow_leaks=true "
+        f"contamination: {named}{more}; remove them, or set benchmark.allow_leaks=all "
         "(the report then says so)"
     )
 

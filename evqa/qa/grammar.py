@@ -121,7 +121,14 @@ a an the each every most all any no some many few several older newer modern pub
 typical ordinary
 """
 _DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
+_NO_HEAD = _DETERMINERS | {"to", "of", "in", "by", "used", "for", "with", "on", "at", "from"}
 MAX_SUBJECT_WORDS = 14
+_ORDERS_TEXT = """
+make ensure check select see set go open click add enter provide note install connect configure
+enable run start stop turn use keep take give get put choose find create update remove replace
+read write follow consider refer specify define verify download
+"""
+_ORDERS = frozenset(_ORDERS_TEXT.split())
 _ENTRY = re.compile(
     r" (?:An|The|This|When|If|Each|Your|More) |(?<!\d) A (?=[a-z]{3,})| whether |^\d+ [A-Z]|"
     r"^(?:[Hh]aving|[Ii]ncluding|[Gg]iven)\b|\b(?i:(\w{4,}) \1)\b"
@@ -174,12 +181,14 @@ def is_subject(text: str) -> bool:
     if text.lower() == "you":
         return True
     is_list = "," in text and not _LIST_OF_NAMES.fullmatch(text)
-    if not words or len(words) > MAX_SUBJECT_WORDS or is_list or ":" in text or "(" in text:
+    if not words or len(words) > MAX_SUBJECT_WORDS or is_list or re.search("[:(—]", text):
         return False
-    if _BAD_START.match(text) or POINTING.search(text) or words[-1] in _DETERMINERS:
+    if _BAD_START.match(text) or POINTING.search(text) or words[-1] in _NO_HEAD:
         return False
     # "Use case", "Have targets": an order, or half of one.
-    is_order = words[0].lower() in BASES and len(words) <= 3 and words[0][-1] != "s"
+    first = words[0].lower()
+    is_order = first in _ORDERS or (first in BASES and len(words) <= 3 and first[-1] != "s")
+    is_order = is_order or (len(words) == 1 and first.endswith(("ly", "ed")))
     # The term of a glossary, and the sentence that explains it.
     is_entry = _ENTRY.search(text)
     if is_order or is_entry:

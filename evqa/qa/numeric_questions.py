@@ -46,7 +46,7 @@ _HEDGE = (
     r"as many as|"
     r"a good|well over|not more than|a mere)"
 )
-_BEFORE_NUMBER = re.compile(rf"(?:{_HEDGE}\s+)*$", re.IGNORECASE)
+BEFORE_NUMBER = re.compile(rf"(?:{_HEDGE}\s+)*$", re.IGNORECASE)
 # Where the part of a clause that belongs into the question ends.
 BOUNDARY = re.compile(
     r"\s*(?:,(?!\d)|[;:()]|\s(?:because|since|so that|so|which|whatever|while|whereas|"
@@ -90,7 +90,7 @@ def tail(text: str) -> str:
 def amount_of(clause: Clause) -> Amount | None:
     """Return the amount that the clause states right after its verb."""
     found = mentions(clause.rest)
-    if not found or not _BEFORE_NUMBER.fullmatch(clause.rest[: found[0].start]):
+    if not found or not BEFORE_NUMBER.fullmatch(clause.rest[: found[0].start]):
         return None
     first = found[0]
     end = first.end

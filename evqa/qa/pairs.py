@@ -17,6 +17,7 @@ from evqa.qa.contamination import (
     BenchmarkIndex,
     Overlap,
     certificate,
+    is_allowed,
     refuse_hand_made,
 )
 from evqa.qa.extractive import generate_extractive
@@ -71,8 +72,8 @@ class PairStages:
             if quota.has_room(pair):
                 self._num_kept += 1
                 yield pair
-        if not self._config.benchmark.allow_leaks:
-            refuse_hand_made(self._leaks)
+        policy = self._config.benchmark.allow_leaks
+        refuse_hand_made(overlap for overlap in self._leaks if not is_allowed(overlap, policy))
 
     def certificate(self, closest: list[dict[str, Any]]) -> dict[str, Any]:
         """Return ``contamination.json``, once all pairs were taken."""

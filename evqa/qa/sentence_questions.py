@@ -18,7 +18,7 @@ from evqa.qa.grammar import (
     points_outside,
     third_person,
 )
-from evqa.qa.numeric_questions import amount_of, numeric_questions, question, tail
+from evqa.qa.numeric_questions import BEFORE_NUMBER, amount_of, numeric_questions, question, tail
 from evqa.qa.quantities import mentions
 from evqa.qa.situation_questions import CHANGES, confirmation, leading_condition, situations
 from evqa.segmentation import LineKind, lines, num_words, sentence_spans
@@ -28,14 +28,14 @@ _DANGLING_TEXT = """
 a an the and or its starting ranging including following depending according
 """
 _DANGLING = frozenset(_DANGLING_TEXT.split())
-MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 60
+MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 80
 # Verbs whose object is no good answer to "What does S …?": they have none, or it says nothing.
 _NOT_ASKED_FOR_TEXT = """
-account agree amount appear apply arrive become begin belong benefit come comply consist continue
-correspond decline depend derive differ exist expect fail fall feel flow get go grow happen hang
-insist last lie live look occur put refer rely remain result rise run say see seem sit specialise
-stand stay take talk tend think travel try turn vary wait want work allow let make give play put
-keep do plan aim pass lead participate listen focus share
+account act agree amount appear apply arrive become begin belong benefit come comply consist
+continue correspond decline depend derive differ exist expect fail fall feel flow get go grow
+happen hang insist last lie live look occur put refer rely remain result rise run say see seem
+sit specialise stand stay take talk tend think travel try turn vary wait want work allow let
+make give play put keep do plan aim pass lead participate listen focus share
 """
 _ASKED_FOR = BASES - frozenset(_NOT_ASKED_FOR_TEXT.split()) | {
     "have",
@@ -79,6 +79,7 @@ _OBJECT = re.compile(
     r"(?!little|much|nothing|something|well|far|up|out|down|on|in|off)[a-z-]+ [a-z-]+)"
 )
 _NAMING = re.compile(r"(?P<participle>called|named|rated|known as|labelled)\s+\S")
+_DEFINED = frozenset({"defined", "specified", "described", "standardised"})
 _THERE = re.compile(
     r"(?:(?P<lead>[A-Z][^,;:]{3,60}?),? )?[Tt]here (?P<be>are|were) "
     r"(?P<object>(?:[^,;:]|,(?=\d))+)"
@@ -90,7 +91,8 @@ _LABEL = re.compile(r"(?:[A-Z]{1,2}\d{2}(?:\.FR\.\d+)?|\d+(?:\.\d+)+\.?|\(?[a-z]
 _DEBRIS = re.compile(
     r"^(?:Source|Note|Figure|Table|Box|Retrieved|See|Archived|Copyright)s?\b|"
     r"\b(?:Figure|Table|Box) \d|\bIEA\. |\bpp?\. \d|(?<![’'.\w-])[b-hj-z] [a-z]{3,}|"
-    r"[a-z] -[a-z]|\w- (?!and|or|to)\w|\.\.\.|https?:|[{}<>=|]|\bCC BY\b"
+    r"\b[aA] ([b-df-hj-np-tv-z])\1|[a-z] -[a-z]|\w- (?!and|or|to)\w|\.\.\.|https?:|[{}<>=|]|"
+    r"\bCC BY\b|^[B-HJ-Z] [a-z]{3,}|(?<=[a-zA-Z] )(?:The|This|These|However|Although) (?=[a-z])"
 )
 # A heading that ran into the sentence: "surge ahead Electrification of road transport".
 _RUN_ON = re.compile(r"(?<=[a-z] )[A-Z][a-z]{2,}(?:tion|ing|ment|tions|ies|ers)(?= [a-z])")
@@ -121,15 +123,38 @@ def _of_sentence(text: str, start: int, end: int, vocabulary: Vocabulary) -> Ite
     label = _LABEL.match(text, start, end)
     start = label.end() if label else start
     sentence = text[start:end]
+    if not _is_whole(sentence, vocabulary):
+        return
+    found = [
+        *_there_are(sentence, start, end),
+        *(
+            Candidate(
+                question=asked.question[0].upper() + asked.question[1:],
+                answer=answer_of(sentence, clause, asked),
+                start=start,
+                end=end,
+                template=asked.template,
+                difficulty=asked.difficulty,
+            )
+            for asked, clause in _first_of_each(_asked_of(sentence, vocabulary))
+        ),
+    ]
+    yield from found[:MAX_PAIRS_PER_SENTENCE]
+
+
+def _is_whole(sentence: str, vocabulary: Vocabulary) -> bool:
+    """Tell whether words are one sentence from its capital to its full stop, and nothing else."""
     if not MIN_SENTENCE_WORDS <= num_words(sentence) <= MAX_SENTENCE_WORDS:
-        return
-    if not sentence.endswith((".", "!")) or _DEBRIS.search(sentence):
-        return
-    if any(word[0].lower() in vocabulary.lower for word in _RUN_ON.finditer(sentence)):
-        return
-    if not sentence[0].isupper() and not sentence[0].isdigit():
-        return
-    found = [*_there_are(sentence, start, end)]
+        return False
+    begins = sentence[0].isupper() or sentence[0].isdigit()
+    if not begins or not sentence.endswith((".", "!")) or _DEBRIS.search(sentence):
+        return False
+    runs_on = _RUN_ON.finditer(sentence)
+    return not any(word[0].lower() in vocabulary.lower for word in runs_on)
+
+
+def _asked_of(sentence: str, vocabulary: Vocabulary) -> list[tuple[Asked, Clause | None]]:
+    """Return the good questions of a sentence, each with its clause; null for the whole of it."""
     chosen: list[tuple[Asked, Clause | None]] = [
         (asked, None) for asked in leading_condition(sentence) if is_good(asked.question)
     ]
@@ -138,18 +163,7 @@ def _of_sentence(text: str, start: int, end: int, vocabulary: Vocabulary) -> Ite
             continue
         good = [asked for asked in ask(clause) if is_good(asked.question)]
         chosen += [(asked, clause) for asked in good[:MAX_PAIRS_PER_SENTENCE]]
-    found += [
-        Candidate(
-            question=asked.question[0].upper() + asked.question[1:],
-            answer=answer_of(sentence, clause, asked),
-            start=start,
-            end=end,
-            template=asked.template,
-            difficulty=asked.difficulty,
-        )
-        for asked, clause in _first_of_each(chosen)
-    ]
-    yield from found[:MAX_PAIRS_PER_SENTENCE]
+    return chosen
 
 
 def _there_are(sentence: str, start: int, end: int) -> Iterator[Candidate]:
@@ -157,6 +171,8 @@ def _there_are(sentence: str, start: int, end: int) -> Iterator[Candidate]:
     match = _THERE.match(sentence)
     found = mentions(match["object"]) if match else []
     if match is None or not found or found[0].quantity.unit:
+        return
+    if not BEFORE_NUMBER.fullmatch(match["object"][: found[0].start]):
         return
     after = match["object"][found[0].end :].strip(" .")
     noun = re.match(r"(?P<noun>(?:[a-z-]+ ){0,3}?[a-z-]+s)\b(?P<after>.*)$", after)
@@ -238,6 +254,8 @@ def _definition(clause: Clause) -> Iterator[Asked]:
         yield Asked(text, "definition")
         if not clause.lead and clause.auxiliary == "is" and clause.rest.startswith(("a ", "an ")):
             yield Asked(f"How is {clause.subject} defined?", "defined")
+        elif not clause.lead and clause.auxiliary == "is":
+            yield Asked(f"What is meant by {clause.subject}?", "meant")
 
 
 def _passive(clause: Clause) -> Iterator[Asked]:
@@ -249,35 +267,42 @@ def _passive(clause: Clause) -> Iterator[Asked]:
         yield Asked(question(start, "", clause), "naming", "medium")
         return
     match = _PARTICIPLE.match(clause.rest)
-    if match is None:
+    if match is None or match["participle"] in ("tended", "used", "supposed"):
         return
-    participle, preposition = match["participle"], match["preposition"]
     if match["object"].startswith(("well", "much", "soon", "long", "far ")):
         return
-    if preposition == "by" and clause.is_past and participle.endswith("ed"):
-        yield Asked(question(f"Who {participle} {clause.subject}", "", clause), "who", "medium")
-    elif preposition == "by" and (base := PAST.get(participle)) and not clause.lead:
-        text = f"What {third_person(base)} {clause.subject}?"
-        yield Asked(text, "by_whom", "medium")
-    elif preposition == "to" and _infinitive(match["object"]):
-        start = f"What {clause.auxiliary} {clause.subject} {participle} to do"
+    if match["preposition"] == "by":
+        yield from _by_whom(clause, match)
+    elif match["preposition"] == "to" and _infinitive(match["object"]):
+        start = f"What {clause.auxiliary} {clause.subject} {match['participle']} to do"
         yield Asked(question(start, "", clause), "to_do", "medium")
-    elif preposition not in _PLACE_OR_TIME:
-        start = f"What {clause.auxiliary} {clause.subject} {participle} {preposition}"
-        yield Asked(question(start, "", clause), "passive", "medium")
-    elif preposition == "in" and participle in (
-        "defined",
-        "specified",
-        "described",
-        "standardised",
-    ):
-        start = f"Where {clause.auxiliary} {clause.subject} {participle}"
+    elif match["preposition"] not in _PLACE_OR_TIME:
+        start = f"What {clause.auxiliary} {clause.subject} {match['participle']}"
+        yield Asked(question(f"{start} {match['preposition']}", "", clause), "passive", "medium")
+    elif match["preposition"] == "in" and match["participle"] in _DEFINED:
+        start = f"Where {clause.auxiliary} {clause.subject} {match['participle']}"
         yield Asked(question(start, "", clause), "where", "medium")
+
+
+def _by_whom(clause: Clause, match: re.Match[str]) -> Iterator[Asked]:
+    """Ask "Who developed …?" of the past, "What operates …?" of the present; not "by doing"."""
+    participle = match["participle"]
+    base = PAST.get(participle)
+    if match["object"].split()[0].endswith("ing"):
+        return
+    if clause.is_past and participle.endswith("ed"):
+        yield Asked(question(f"Who {participle} {clause.subject}", "", clause), "who", "medium")
+    elif base and not clause.lead:
+        word = "Who or what" if match["object"].split()[0].endswith("s") else "What"
+        yield Asked(f"{word} {third_person(base)} {clause.subject}?", "by_whom", "medium")
+    else:
+        start = f"What {clause.auxiliary} {clause.subject} {participle} by"
+        yield Asked(question(start, "", clause), "passive", "medium")
 
 
 def _infinitive(text: str) -> bool:
     words = [word for word in text.lower().split()[:2] if not word.endswith("ly")]
-    return bool(words) and (words[0] in BASES or words[0] in ("be", "have"))
+    return bool(words) and (words[0] in BASES or words[0] in ("be", "have", "study"))
 
 
 def _object(clause: Clause) -> Iterator[Asked]:

@@ -55,15 +55,16 @@ _SHARE = re.compile(
     r"(?P<share>\d[\d.,]* ?(?:%|percent|per cent)) of (?P<whole>(?:the |all |new |global )?"
     r"[\w-]+(?: [\w-]+){0,3}?)(?P<after>(?: (?:in|by|at|during|worldwide)\b.*)?)$"
 )
-MIN_CONFIRMED_WORDS, MAX_CONFIRMED_WORDS, MIN_REST_WORDS = 6, 22, 2
+MIN_CONFIRMED_WORDS, MAX_CONFIRMED_WORDS, MIN_REST_WORDS = 6, 24, 2
 _HALF = re.compile(r" (?:and|or|but) |,(?! (?:which|while|so|because|but|with|as|where))")
 _LOOSE_ENDS_TEXT = """
-a an the of to in on at for with by from as is are be both either
+a an the of to in on at for with by from as is are be both either more less than over
 """
 _LOOSE_ENDS = frozenset(_LOOSE_ENDS_TEXT.split())
 _VAGUE_CONDITION = re.compile(
     r"^(?:it|that|there|so|not|needed|necessary|possible|applicable|available|required|any|all|"
-    r"asked|in doubt|available)\b|\b(?:i|we|he|she|my|our|your|following|latter|former|so far)\b",
+    r"asked|in doubt|available)\b|\b(?:done|do|does|did|know) that\b|"
+    r"\b(?:i|we|he|she|my|our|your|following|latter|former|so far)\b",
     re.IGNORECASE,
 )
 
@@ -83,7 +84,8 @@ def leading_condition(sentence: str) -> Iterator[Asked]:
         yield Asked(f"What should be done {lead} {condition}?", "instruction", "medium")
     else:
         yield Asked(f"What happens {lead} {condition}?", "condition", "medium")
-        yield Asked(f"What is the consequence {lead} {condition}?", "condition", "medium")
+        if lead == "if":
+            yield Asked(f"What is the consequence if {condition}?", "condition", "medium")
 
 
 def _is_main(text: str) -> bool:
@@ -187,8 +189,6 @@ def confirmation(clause: Clause) -> Iterator[Asked]:
 
     What follows a boundary is left out, unless it would leave half a phrase.
     """
-    if clause.auxiliary in ("has", "have", "had"):
-        return
     rest = tail(clause.rest)
     cut = clause.rest[len(rest) :]
     num_words = len(f"{clause.subject} {clause.verb} {rest}".split())
@@ -201,7 +201,7 @@ def confirmation(clause: Clause) -> Iterator[Asked]:
         return
     auxiliary = "must" if clause.auxiliary == "shall" else clause.auxiliary
     verb = f" {clause.verb}" if clause.verb else ""
-    if not mentions(rest):
+    if not mentions(rest) and clause.auxiliary not in ("has", "have", "had"):
         yield Asked(question(f"{auxiliary} {clause.subject}{verb} {rest}", "", clause), "yes")
     start = clause.text.lower().find(clause.subject.lower())
     said = clause.text[start + len(clause.subject) :].removesuffix(cut).strip()

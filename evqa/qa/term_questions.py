@@ -15,7 +15,10 @@ _ENTRY = re.compile(
     r"Amount|Energy|System|Unit|Type|Process|Method|Protocol|Standard) [^|]{15,300}\.)$"
 )
 MAX_TERM_WORDS = 5
-_NO_TERMS = frozenset({"note", "example", "warning", "tip", "please", "not", "if", "for"})
+_NO_TERMS_TEXT = """
+note example warning tip please not if for requirement important hint optional required attention
+"""
+_NO_TERMS = frozenset(_NO_TERMS_TEXT.split())
 
 
 def term_questions(passage: Passage) -> Iterator[Candidate]:
@@ -81,10 +84,11 @@ def _entry(line: str, start: int) -> Iterator[Candidate]:
     term = match["term"]
     if POINTING.search(term) or term.split()[0].lower() in _NO_TERMS:
         return
-    yield Candidate(
-        question=f"What does the term {term} mean?",
-        answer=f"{term}: {match['text']}",
-        start=start + match.start("term"),
-        end=start + match.end("text"),
-        template="term",
-    )
+    for question in (f"What does the term {term} mean?", f"What is meant by {term}?"):
+        yield Candidate(
+            question=question,
+            answer=f"{term}: {match['text']}",
+            start=start + match.start("term"),
+            end=start + match.end("text"),
+            template="term",
+        )

@@ -86,6 +86,7 @@ async def unless_gone(
     gone = ended = False
 
     def on_gone(watcher: "asyncio.Task[None]") -> None:
+        """Stop the work where it is not over."""
         nonlocal gone
         if not watcher.cancelled() and not ended and not is_over():
             gone = True

@@ -93,11 +93,12 @@ def _uvicorn_config(proxy: Proxy, config: "ServerConfig") -> uvicorn.Config:
     application: Any = create_app(proxy)
     return uvicorn.Config(
         application,
-        http=bounded_protocol(config.timeouts.header_s),
+        http=bounded_protocol(config.timeouts.header_s, lambda: proxy.fleet.primary.version),
         ws="none",
         lifespan="on",
         backlog=BACKLOG,
         access_log=False,
+        log_config=None,  # what uvicorn has to say goes where all the log goes
         log_level="warning",
         proxy_headers=False,
         server_header=False,

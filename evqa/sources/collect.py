@@ -17,14 +17,7 @@ def collect(config: SourcesConfig, cache_dir: Path) -> tuple[list[RawFile], list
     Raises:
         UserError: when a folder or the file of addresses does not exist.
     """
-    folders = (
-        (config.web.folder, "html", "sources.web.folder"),
-        (config.pdf.folder, "pdf", "sources.pdf.folder"),
-        (config.text.folder, "text", "sources.text.folder"),
-    )
-    files = [
-        raw for folder, kind, key in folders if folder for raw in list_folder(folder, kind, key)
-    ]
+    files = list_files(config)
     urls = list_urls(config)
     listings = list_listings(config)
     if not urls and not listings:
@@ -33,6 +26,22 @@ def collect(config: SourcesConfig, cache_dir: Path) -> tuple[list[RawFile], list
 
     fetched, failed = fetch_all(urls, config.web, cache_dir, listings)
     return [*files, *fetched], failed
+
+
+def list_files(config: SourcesConfig) -> list[RawFile]:
+    """Return the files of the configured folders, in order: web, PDF, text.
+
+    Raises:
+        UserError: when a folder does not exist.
+    """
+    folders = (
+        (config.web.folder, "html", "sources.web.folder"),
+        (config.pdf.folder, "pdf", "sources.pdf.folder"),
+        (config.text.folder, "text", "sources.text.folder"),
+    )
+    return [
+        raw for folder, kind, key in folders if folder for raw in list_folder(folder, kind, key)
+    ]
 
 
 def list_urls(config: SourcesConfig) -> list[str]:

@@ -126,6 +126,12 @@ def test_a_disk_that_is_full_fails_no_request_and_is_told(accounts, tmp_path, ca
     assert len(accounts.access_log.rows) == 1
 
 
+def test_an_error_in_the_books_is_logged_and_goes_no_further(accounts, monkeypatch, caplog):
+    monkeypatch.setattr(accounts.metrics, "count", lambda *_: 1 / 0)
+    accounts.close(answered())
+    assert "the books could not be closed" in caplog.text
+
+
 def test_texts_are_recorded_where_that_is_wanted(tmp_path):
     log = RequestLog(tmp_path / "r", record_text=True)
     made = Accounts(ServerMetrics(), log, UsageJournal(tmp_path / "u"), Rows(), "evqa")

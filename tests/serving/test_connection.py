@@ -51,7 +51,7 @@ async def application(_scope, receive, send):
 
 def connect(header_s=0.2):
     config = Config(application, log_level="critical", lifespan="off")
-    protocol = bounded_protocol(header_s)(config, ServerState(), {})
+    protocol = bounded_protocol(header_s, lambda: "evqa/7")(config, ServerState(), {})
     transport = Transport()
     protocol.connection_made(transport)
     return protocol, transport
@@ -90,6 +90,9 @@ def test_the_number_of_headers_is_bounded_exactly(number):
     written, closed = run(b"GET / HTTP/1.1\r\n" + lines + b"\r\n")
     assert written.startswith(b"HTTP/1.1 200" if number <= MAX_HEADERS else b"HTTP/1.1 431")
     assert closed == (number > MAX_HEADERS)
+    if closed:
+        assert b"x-request-id: req_" in written
+        assert b"x-model-version: evqa/7" in written
 
 
 @pytest.mark.parametrize("size", [100, MAX_HEADER_BYTES])
