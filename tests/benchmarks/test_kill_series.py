@@ -45,12 +45,19 @@ def test_fifty_trials_of_which_a_third_of_the_space_does_not_fit(tmp_path):
     assert result["reproduced_exactly"]
 
 
-@pytest.mark.parametrize("name", ["training_kills", "search_simulation", "training_speed"])
+@pytest.mark.parametrize(
+    "name",
+    ["training_kills", "sweep_kills", "sweep_infeasible", "search_simulation", "training_speed"],
+)
 def test_the_kept_figures_hold_what_was_promised(name):
     result = json.loads((FOLDER / "results" / f"{name}.json").read_text())
     assert result["git_commit"]
-    if name == "training_kills":
+    if name == "sweep_infeasible":
+        assert result["launched_over_budget"] == result["failed"] == 0
+        assert result["reproduced_exactly"]
+    if name in ("training_kills", "sweep_kills"):
         assert result["equal"]
+        assert not result.get("orphans")
         assert result["kills"] == 20
     if name == "search_simulation":
         assert result["regret_ratio_95_interval"][1] <= 0.6
