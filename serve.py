@@ -10,8 +10,11 @@ from evqa.config import ServeConfig, project_dir, run_job
 
 def serve(config: ServeConfig, _folder: Path) -> None:
     """Serve the champion, else the candidate, until Ctrl-C; then drain and stop."""
+    from evqa.fit import check_fit
     from evqa.serving import launch
 
+    if config.server.memory_gib is not None:
+        check_fit(config, launch.choose_model(config).folder)
     launch.serve(config, project_dir())
 
 

@@ -40,6 +40,7 @@ MIB = 1 << 20
 LOAD_CORE, PROXY_CORE = 0, 1
 LITELLM_KEY = "sk-benchmark"
 PLAIN_S = 4.0
+WALL_TIMES = ("p50_ms", "seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,8 @@ NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 8192; }}
 http {{
-  access_log off; client_body_temp_path {folder}; proxy_temp_path {folder};
+  access_log off; keepalive_requests 1000000;
+  client_body_temp_path {folder}; proxy_temp_path {folder};
   fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
   map $http_authorization $good {{ default 0; "Bearer {key}" 1; }}
   upstream engine {{ server {upstream}; keepalive 1024; }}
@@ -260,11 +262,15 @@ def measure(target: Target, scenario: Scenario) -> dict[str, float | None]:
 
 
 def summarise(rounds: list[dict[str, float | None]]) -> dict[str, float | None]:
-    """Return the median of each figure over the rounds."""
+    """Return each figure over the rounds: the median, of wall times the least.
+
+    Other work on the machine can only lengthen a wall time; CPU time it changes both ways.
+    """
     summary: dict[str, float | None] = {}
     for name in rounds[0]:
         values = [found[name] for found in rounds if found[name] is not None]
-        summary[name] = round(statistics.median(values), 4) if values else None
+        best = min if name in WALL_TIMES else statistics.median
+        summary[name] = round(best(values), 4) if values else None
     return summary
 
 

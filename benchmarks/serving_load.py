@@ -103,6 +103,7 @@ async def plain(host: str, port: int, key: str, concurrency: int, seconds: float
     end = time.perf_counter() + seconds
 
     async def run(client: Client) -> None:
+        """Ask without pause."""
         nonlocal num_failed
         while (started := time.perf_counter()) < end:
             if await client.ask(request, stream=False):

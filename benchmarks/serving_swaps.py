@@ -117,6 +117,7 @@ async def measure(folder: Path, num_swaps: int, num_streams: int) -> dict[str, A
     stopping = asyncio.Event()
 
     async def run(session: aiohttp.ClientSession) -> None:
+        """Stream without pause."""
         nonlocal num_requests
         while not stopping.is_set():
             problem = await stream(session)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evqa.build import Builder, Inputs
-from evqa.config import PrepareConfig, run_job
+from evqa.config import PrepareConfig, data_dir, run_job
 from evqa.config.data import DataKind, PairGenerator
 from evqa.config.jobs import Output
 from evqa.errors import UserError
@@ -171,6 +171,7 @@ def identify(config: PrepareConfig, inputs: Inputs) -> dict[str, Any]:
         "documents": dataclasses.asdict(config.documents),
         "qa": {name: getattr(config.qa, name) for name in names},
         "code": code_hash(),
+        "wordings": sha256_file(data_dir() / "benchmark" / "wordings.json"),
         "parsers": {name: importlib.metadata.version(name) for name in PARSERS},
     }
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from evqa.errors import UserError
 from evqa.files import read_json
 
@@ -15,10 +17,11 @@ def find_run(outputs_dir: Path, run: str) -> Path:
 
     Args:
         outputs_dir: The folder that holds ``runs/``.
-        run: ``latest``, the name of a folder in ``<outputs_dir>/runs``, or the path of one.
+        run: ``latest``, the name of a folder in ``<outputs_dir>/runs``, or the path of one;
+            of a sweep (its folder, or its study name) the best trial is taken.
 
     Raises:
-        UserError: no such run, not finished, or a sweep (which has no best trial by itself).
+        UserError: no such run, not finished, or a sweep without a finished trial.
     """
     if run == LATEST:
         folder = outputs_dir / "runs" / LATEST
@@ -38,17 +41,24 @@ def find_run(outputs_dir: Path, run: str) -> Path:
 
 
 def _named_run(outputs_dir: Path, run: str) -> Path:
-    candidates = [Path(run), outputs_dir / "runs" / run]
+    candidates = [Path(run), outputs_dir / "runs" / run, outputs_dir / "sweeps" / run]
     for folder in candidates:
         if (folder / MANIFEST).is_file():
             return folder
         if (folder / "trials").is_dir():
-            raise UserError(
-                f"run={run}: a sweep; name one of its trials, {folder}/trials/<number>"
-            )
+            return _best_trial(folder, run)
     raise UserError(
         f"run={run}: no run there (manifest.json is missing); give a run folder or run=latest"
     )
+
+
+def _best_trial(sweep: Path, run: str) -> Path:
+    """Return the run folder of a sweep's best trial; the sweep may have been moved as a whole."""
+    best = sweep / "best.yaml"
+    if not best.is_file():
+        raise UserError(f"run={run}: a sweep of which no trial has finished yet (no best.yaml)")
+    number = yaml.safe_load(best.read_text(encoding="utf-8"))["trial"]
+    return sweep / "trials" / str(number)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,13 @@ from evqa.config import TrainConfig, project_dir, to_dict
 from evqa.config.evaluation import BenchmarkConfig
 from evqa.files import read_json, sha256_json, write_json
 from evqa.ledger import Ledger
-from evqa.memory.budget import fitting_changes, plain_recipe, require_fit
+from evqa.memory.budget import (
+    fitting_changes,
+    plain_recipe,
+    require_fit,
+    settle_micro_batch,
+)
+from evqa.memory.gpu import read_gpu
 from evqa.memory.planner import plan_json, plan_training
 from evqa.provenance import git_commit, update_manifest, weights_sha256
 from evqa.records import Document, QAPair, Question, Split, read_jsonl
@@ -75,6 +81,7 @@ def run_training(config: TrainConfig, folder: Path) -> "tuple[FitResult, Compari
                 result = fit(config, session, prepared, folder, tracker)
             session = trained_session(config, model, session, folder)
             comparison = compare(config, session, questions, folder, tracker)
+            track_memory(folder, result, tracker)
         finish(config, folder, model, prepared, result)
         say_what_next(config, folder, comparison)
     return result, comparison
@@ -116,15 +123,18 @@ def base(config: TrainConfig, prepared: "PreparedDataset") -> Base:
 
 
 def plan(config: TrainConfig, model: Base, folder: Path) -> None:
-    """Write ``plan.json``.
+    """Write ``plan.json``, and settle ``trainer.micro_batch_size=0``.
 
     Raises:
         GateError: the training does not fit its budget.
     """
     shape = Architecture.from_folder(model.folder)
-    made = plan_training(config, shape)
-    changes = [] if made.fits else fitting_changes(config, shape)
-    write_json(folder / "plan.json", plan_json(made, plain_recipe(config, shape), changes, {}))
+    gpu = None if config.trainer.accelerator == "cpu" else read_gpu()
+    settle_micro_batch(config, shape, gpu)
+    made = plan_training(config, shape, gpu)
+    changes = [] if made.fits else fitting_changes(config, shape, gpu)
+    planned = plan_json(made, plain_recipe(config, shape, gpu), changes, {})
+    write_json(folder / "plan.json", planned)
     require_fit(made, changes)
 
 
@@ -266,6 +276,16 @@ def track_comparison(
         tracker.text("sample answers", text, place)
 
 
+def track_memory(folder: Path, result: "FitResult", tracker: "Tracker") -> None:
+    """Send the predicted and the measured peak to the tracker."""
+    predicted_gib = float(read_json(folder / "plan.json")["peak_gib"])
+    figures = {
+        "memory/predicted_gib": predicted_gib,
+        "memory/measured_gib": result.peak_memory_gib,
+    }
+    tracker.metrics(figures, result.num_steps)
+
+
 def finish(
     config: TrainConfig,
     folder: Path,
@@ -277,7 +297,7 @@ def finish(
     from evqa.training.run import finish_run
 
     planned = read_json(folder / "plan.json")
-    planned["measured"] = {"peak_gib": round(result.peak_memory_gib, 4)}
+    planned["measured"] = measured(planned, result)
     write_json(folder / "plan.json", planned)
     finish_run(
         folder,
@@ -300,6 +320,21 @@ def finish(
             "micro_batch_size": result.micro_batch_size,
         },
     )
+
+
+def measured(planned: dict[str, Any], result: "FitResult") -> dict[str, Any]:
+    """Return the measured peak beside the predicted one, as ``plan.json`` keeps it.
+
+    On a GPU the allocator's peak is compared: the CUDA context is not in it. On a CPU the process
+    holds much that no plan is about, so there is nothing to compare.
+    """
+    values: dict[str, Any] = {"peak_gib": round(result.peak_memory_gib, 4)}
+    context_gib = planned["terms_gib"].get("cuda_context", 0.0)
+    if context_gib:
+        predicted = planned["peak_gib"] - context_gib
+        values["predicted_gib"] = round(predicted, 4)
+        values["error"] = round(predicted / result.peak_memory_gib - 1, 4)
+    return values
 
 
 def say_what_next(config: TrainConfig, folder: Path, comparison: "Comparison") -> None:

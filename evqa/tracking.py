@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from evqa.config.training import LoggerConfig, LoggerKind
 from evqa.errors import UserError
+from evqa.files import folder_lock
 
 PACKAGES = {
     LoggerKind.tensorboard: "tensorboard",
@@ -52,15 +53,15 @@ class AimBackend:
     ) -> None:
         from aim import Run
 
-        outputs_dir.mkdir(parents=True, exist_ok=True)
-        self._run = Run(
-            run_hash=run_id,
-            repo=str(outputs_dir),
-            experiment=config.experiment,
-            system_tracking_interval=config.system_interval_s,
-            capture_terminal_logs=False,
-            log_system_params=False,
-        )
+        with folder_lock(outputs_dir):  # a repository that two make at once is one that none opens
+            self._run = Run(
+                run_hash=run_id,
+                repo=str(outputs_dir),
+                experiment=config.experiment,
+                system_tracking_interval=config.system_interval_s,
+                capture_terminal_logs=False,
+                log_system_params=False,
+            )
         self._run.name = name
 
     @property

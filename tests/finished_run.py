@@ -20,7 +20,8 @@ def build_finished_run(root, *overrides):
     dataset.mkdir()
     pairs = [json.dumps({"question": f"What is {n}?"}) for n in range(20)]
     (dataset / "pairs.jsonl").write_text("\n".join(pairs))
-    words = ["model=smollm2_135m", f"model.path={base}", *overrides]
+    words = ["model=smollm2_135m", f"model.path={base}", "model.max_length_tokens=256"]
+    words += overrides
     manifest = {
         "job": "train",
         "finished": True,

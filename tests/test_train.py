@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 RUN_FILES = {
     ".hydra", "adapter", "checkpoints", "dropped.jsonl", "ledger.json", "manifest.json", "metrics.json",
-    "plan.json", "steps.jsonl", "train.log",
+    "plan.json", "steps.jsonl", "train.log", "validations.jsonl",
 }  # fmt: skip
 
 

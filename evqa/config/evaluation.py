@@ -30,6 +30,9 @@ class BenchmarkConfig:
         "in_corpus questions be trained in other words; all lets everything; the report says so",
     )
     max_questions: int | None = number(None, ge=1, doc="ask only the first so many (null: all)")
+    categories: list[str] = setting(
+        [], "every question's category must be one of these (empty: any)"
+    )
 
 
 @dataclass(kw_only=True, slots=True)

@@ -68,6 +68,7 @@ class TrainConfig(PrepareConfig):
 
     name: str = setting("run", "part of the run folder's name")
     resume: str | None = setting(None, "run folder to go on with, or 'unfinished' for the newest")
+    best: str | None = setting(None, "study whose best trial's overrides are taken")
     model: ModelConfig = group(ModelConfig, "the base model")
     quantization: QuantizationConfig = group(QuantizationConfig, "storage of the frozen base")
     lora: LoraConfig = group(LoraConfig, "the adapter")

@@ -24,6 +24,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from evqa.config.best import with_best
 from evqa.config.compose import (
     VERSION_BASE,
     compose_config,
@@ -116,6 +117,11 @@ def _report_bug(error: Exception) -> int:
 
 def _start(name: str, schema: type[C], job: Job[C], arguments: Sequence[str]) -> int:
     known = get_args_parser().parse_args(list(arguments))
+    chosen = with_best(name, known.overrides)
+    if chosen != known.overrides:  # Hydra reads the command line itself
+        options = [word for word in arguments if word not in known.overrides]
+        sys.argv[1:] = [*options, *chosen]
+        known.overrides = chosen
     if known.hydra_help or known.shell_completion:
         return _through_hydra(name, lambda _config: None)
     if known.multirun and known.cfg:

@@ -240,6 +240,9 @@ class ServerConfig:
     kv_cache_gib: float | None = number(
         None, gt=0, le=1024, doc="the engine's KV cache, GiB (null: 0.25 on CPU, its own on GPU)"
     )
+    memory_gib: float | None = number(
+        None, gt=0, le=4096, doc="size of the card that must hold it, GiB (null: not checked)"
+    )
     num_threads: int = number(1, ge=1, le=1024, doc="the engine's CPU threads (device=cpu)")
     start_timeout_s: float = number(300.0, gt=0, le=7200, doc="for the engine to load the model")
     max_body_kib: int = number(1024, ge=1, le=65536, doc="largest request body, KiB")

@@ -13,7 +13,7 @@ from evqa.config.fields import number, setting
 class OptimizerConfig:
     """A third-party optimiser, built from ``_target_`` with the other keys as arguments."""
 
-    _target_: str = MISSING
+    _target_: str = setting(MISSING, "class of the optimiser; optimizer= sets it")
     lr: float = number(2e-4, gt=0, lt=10, doc="peak learning rate")
     weight_decay: float = number(0.0, ge=0, lt=10, doc="decoupled weight decay")
     betas: list[float] = setting([0.9, 0.999], "decay rates of the moments")
@@ -90,7 +90,9 @@ class TrainerConfig:
     num_epochs: int = number(3, ge=1, le=10_000, doc="passes over the training pairs")
     max_steps: int = number(-1, ge=-1, doc="stop after this many optimiser steps (-1: never)")
     effective_batch_size: int = number(16, ge=1, le=65536, doc="samples an optimiser step")
-    micro_batch_size: int = number(8, ge=1, le=4096, doc="samples a forward pass")
+    micro_batch_size: int = number(
+        8, ge=0, le=4096, doc="samples a forward pass (0: the most that the memory budget allows)"
+    )
     batching: Batching = setting(Batching.auto, "how samples share a forward pass")
     on_out_of_memory: OnOutOfMemory = setting(
         OnOutOfMemory.stop,
@@ -103,10 +105,11 @@ class TrainerConfig:
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield settings that contradict each other."""
-        if self.effective_batch_size % (self.micro_batch_size * self.num_devices):
+        micro = max(1, self.micro_batch_size)
+        if self.effective_batch_size % (micro * self.num_devices):
             yield (
                 "effective_batch_size",
-                f"must be a multiple of micro_batch_size x devices = {self.micro_batch_size} x "
+                f"must be a multiple of micro_batch_size x devices = {micro} x "
                 f"{self.num_devices}, but got {self.effective_batch_size}",
             )
         if self.accelerator not in ("cpu", "gpu", "auto"):
@@ -129,7 +132,7 @@ class TrainerConfig:
     @property
     def accumulation(self) -> int:
         """Micro-batches an optimiser step, on each device."""
-        return self.effective_batch_size // (self.micro_batch_size * self.num_devices)
+        return self.effective_batch_size // (max(1, self.micro_batch_size) * self.num_devices)
 
 
 @dataclass(kw_only=True, slots=True)

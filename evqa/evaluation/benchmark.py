@@ -30,11 +30,16 @@ def load_benchmark(config: BenchmarkConfig, key: str = "benchmark") -> list[Ques
     for question in questions:
         if ids[question.id] > 1:
             raise UserError(f"{path}: id {question.id!r} stands {ids[question.id]} times")
-        _check(path, question)
+        _check(path, question, config.categories)
     return questions[: config.max_questions]
 
 
-def _check(path: Path, question: Question) -> None:
+def _check(path: Path, question: Question, categories: list[str]) -> None:
+    if categories and question.category not in categories:
+        raise UserError(
+            f"{path}: {question.id}: category must be one of {', '.join(categories)}, "
+            f"got {question.category!r}"
+        )
     if question.split not in Question.SPLITS:
         allowed = " or ".join(Question.SPLITS)
         raise UserError(f"{path}: {question.id}: split must be {allowed}, got {question.split!r}")

@@ -41,19 +41,25 @@ def segmented_attention(
         B × T × heads × D, and no weights.
     """
     groups = int(getattr(module, "num_key_value_groups", 1))
-    if groups > 1:
+    numbers: dict[str, Any] = {
+        "dropout_p": settings.get("dropout", 0.0),
+        "scale": settings.get("scaling"),
+    }
+    if groups > 1 and query.is_cuda:
+        numbers["enable_gqa"] = True  # the fused kernels repeat keys and values by themselves
+    elif groups > 1:
         key = key.repeat_interleave(groups, dim=1)
         value = value.repeat_interleave(groups, dim=1)
     lengths = [query.shape[2]] if segment_lengths is None else list(segment_lengths)
     window = settings.get("sliding_window")
-    numbers = {"dropout_p": settings.get("dropout", 0.0), "scale": settings.get("scaling")}
     rows = (torch.split(whole, lengths, dim=2) for whole in (query, key, value))
     parts = [
         functional.scaled_dot_product_attention(q, k, v, **numbers, **_causal(q, window))
         for q, k, v in zip(*rows, strict=True)
     ]
-    whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-    return whole.transpose(1, 2).contiguous(), None
+    if len(parts) == 1:
+        return parts[0].transpose(1, 2).contiguous(), None
+    return torch.cat([part.transpose(1, 2) for part in parts], dim=1), None
 
 
 def _causal(query: Tensor, window: int | None) -> dict[str, Any]:

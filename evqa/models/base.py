@@ -65,7 +65,13 @@ def load(
         UserError: what `load_base` and `prepare_tokenizer` refuse, or two that do not fit.
     """
     from evqa.models.head import save_vocabulary_memory
-    from evqa.models.load import check_vocabulary, load_base, load_tokenizer, pick_device
+    from evqa.models.load import (
+        check_context,
+        check_vocabulary,
+        load_base,
+        load_tokenizer,
+        pick_device,
+    )
 
     tokenizer = load_tokenizer(folder, model.system_prompt)
     device = pick_device(accelerator)
@@ -74,6 +80,7 @@ def load(
     else:
         base = cache.load(folder, model, quantization, device)
     check_vocabulary(base, tokenizer, folder)
+    check_context(base, model.max_length_tokens, folder)
     on_cpu = memory is not None and memory.embedding_on_cpu
     if quantization.head or on_cpu:
         save_vocabulary_memory(

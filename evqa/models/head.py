@@ -56,12 +56,13 @@ class Nf4Head(nn.Module):
             yield start, dequantize_4bit(packed, state)
 
     def num_bytes(self) -> int:
-        """Return what the tiles and their scales take."""
+        """Return what the tiles, their scales and their code books take."""
         total = 0
         for place, (_start, state) in enumerate(self._states):
-            total += getattr(self, f"tile_{place}").nbytes + state.absmax.nbytes
+            tensors = [getattr(self, f"tile_{place}"), state.absmax, state.code]
             if state.nested:
-                total += state.state2.absmax.nbytes
+                tensors += [state.state2.absmax, state.offset]
+            total += sum(tensor.nbytes for tensor in tensors)
         return total
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -173,6 +173,20 @@ def check_vocabulary(base: Any, tokenizer: Any, folder: Path) -> None:
         )
 
 
+def check_context(base: Any, max_length_tokens: int, folder: Path) -> None:
+    """Refuse samples longer than the positions that the model knows.
+
+    Raises:
+        UserError: naming both lengths.
+    """
+    longest = getattr(base.config, "max_position_embeddings", None)
+    if longest is not None and max_length_tokens > longest:
+        raise UserError(
+            f"model.max_length_tokens={max_length_tokens}: {folder} knows {longest} positions "
+            f"only; set model.max_length_tokens={longest} or less"
+        )
+
+
 def attach_adapter(base: Any, lora: LoraConfig) -> Any:
     """Return the base wrapped with a fresh, trainable adapter.
 

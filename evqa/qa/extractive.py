@@ -71,4 +71,5 @@ def _category(passage: Passage, candidate: Candidate, config: QAConfig) -> str:
         (" ".join(passage.chunk.headings), HEADING_WEIGHT),
         (passage.document.title, TITLE_WEIGHT),
     ]
-    return categorise(texts, config.category_keywords)
+    keywords = {name: config.category_keywords.get(name, []) for name in config.categories}
+    return categorise(texts, keywords)

@@ -1,10 +1,14 @@
 """Which words and ways to ask mean the same in questions on a technical domain, and which do not.
 
-General English and the vocabulary of electric-vehicle charging; another domain only loses some
-recall when its own synonyms are not here.
+Ways to ask are general English and stand here; phrases, synonyms and opposites are data
+(``data/benchmark/wordings.json``, with the vocabulary of the shipped domain in it). Another domain
+only loses some recall when its own synonyms are not there.
 """
 
 import re
+
+from evqa.config import data_dir
+from evqa.files import read_json
 
 # What is asked for → how that is asked.
 _ASKED = {
@@ -54,213 +58,36 @@ _ASKED = {
 }
 ASKED = {kind: re.compile(pattern, re.IGNORECASE) for kind, pattern in _ASKED.items()}
 
+_FILE = data_dir() / "benchmark" / "wordings.json"
+_DATA = read_json(_FILE)
+
 # Ways to say one thing in several words, brought to one spelling before words are compared.
-_PHRASES = (
-    (r"\b(?:level|mode|type|case|class|range|state|part) (?=[A-Z0-9]\b|\d)", lambda m: m[0].rstrip()),
-    (r"\b(?:electric(?:al)?|plug-in) (?:vehicle|car|automobile)s?\b", "car"),
-    (r"\b(?:evs?|bevs?)\b", "car"),
-    (r"\bbattery[- ]electric (?:vehicle|car)s?\b", "batterycar"),
-    (r"\bplug-?in hybrids?(?: (?:vehicle|car)s?)?\b", "hybridcar"),
-    (r"\b(?:united kingdom|great britain|uk|british)\b", "britain"),
-    (r"\b(?:united states|u\.?s\.?a?|american|america)\b(?! \w+ charging standard)", "usa"),
-    (r"\b(?:european union|eu)\b", "europeanunion"),
-    (r"\b(?:single|one)[- ]phase\b|\bon (?:a single|one) phase\b", "singlephase"),
-    (r"\bthree[- ]phases?\b", "threephase"),
-    (r"\bstate of charge\b|\bsoc\b", "chargestate"),
-    (r"\bcharg(?:e|ing) (?:point|post|station|pole|unit)s?\b", "charger"),
-    (r"\bwall[- ]?(?:box(?:es)?|charger|connector|unit)s?\b", "wallbox"),
-    (r"\bresidual[- ]current (?:device|breaker)s?\b|\brcds?\b", "rcd"),
-    (r"\bcircuit breakers?\b", "breaker"),
-    (r"\bdirect current\b", "DC"),
-    (r"\balternating current\b", "AC"),
-    (r"\bon[- ]?board charger\b", "onboardcharger"),
-    (r"\b(?:domestic|household|ordinary|regular|normal) (?:wall )?(?:socket|outlet)s?\b", "homesocket"),
-    (r"\bduty (?:cycle|ratio)\b", "dutycycle"),
-    (r"\bper (?:month|monthly)\b|\beach month\b|\ba month\b|\bmonthly\b", "permonth"),
-    (r"\bper (?:year|annum)\b|\beach year\b|\ba year\b|\byearly\b|\bannual(?:ly)?\b", "peryear"),
-    (r"\bper (?:day|daily)\b|\beach day\b|\ba day\b|\bdaily\b", "perday"),
-    (r"\bper night\b|\beach night\b|\bovernight\b|\bat night\b|\bby night\b|\bnightly\b", "night"),
-    (r"\bper hour\b|\beach hour\b|\ban hour\b|\bhourly\b", "perhour"),
-    (r"\bcomes? into (?:force|effect)\b|\btakes? effect\b|\bcame into (?:force|effect)\b|"
-     r"\bbecomes? law\b|\btook effect\b|\bbecame binding\b", "apply"),
-    (r"\bat (?:least|a minimum)\b|\bno less than\b|\bminimum\b|\bminimal\b", "minimum"),
-    (r"\bat (?:most|a maximum)\b|\bno more than\b|\bup to\b|\bmaximum\b|\bmaximal\b|\btop\b|\bpeak\b",
-     "maximum"),
-    (r"\bgerman\b", "germany"), (r"\bfrench\b", "france"), (r"\bchinese\b", "china"),
-    (r"\bnorwegian\b", "norway"), (r"\beuropean\b", "europe"), (r"\bworld-?wide\b", "world"),
-    (r"\bwhen (?:the )?(?:car|vehicle) is (?=charg)", "while "),
-    (r"\b(?:more than|over|exceeding)\b", "above"),
-    (r"\bout of (?:order|service|action)\b|\bunavailable\b|\bbroken\b", "down"),
-)  # fmt: skip
-PHRASES = tuple((re.compile(pattern, re.IGNORECASE), value) for pattern, value in _PHRASES)
-
-# One line, one meaning: the first word stands for the rest.
-_SYNONYMS_TEXT = """
-current amp amps ampere amperes amperage a milliampere milliamp ma
-power kw kilowatt kilowatts watt watts wattage rating rate fast quick quickly rapidly speed powerful strong capability output
-energy kwh kilowatt-hour kilowatt-hours electricity
-voltage volt volts v
-duration time minute minutes hour hours long
-price cost costs fee pay paid charged charges tariff expensive money expense bill priced
-plug connector coupler
-pin pins contact contacts
-socket outlet receptacle
-car vehicle automobile
-driver motorist
-charger chargepoint chargepost evse
-charge charging recharge recharging charged
-cable cord lead
-fill filling filled top replenish
-deliver delivers delivered supply supplies supplied provide provides provided offer output yield feed gives
-draw draws drawn pull pulls consume consumes take takes
-share percentage proportion fraction percent
-distance far spacing interval apart gap km kilometre kilometres miles mile metres inches
-operator company firm
-standard norm specification standardised specified
-law regulation rule regulations act
-introduced introduce launched launch appeared debuted started unveiled
-founded established created set
-electrician installer
-limited restrict restricted capped cap limit limits throttled dim dimmed curtail
-needed required require requires must demand demands call calls necessary obligatory stipulate prescribe
-usual usually typical typically normally commonly customary standardly
-lost lose loses loss losses wasted
-home house household domestic residential residence
-street kerb roadside
-truck lorry hgv
-run runs operate operates running
-contain contains comprise holds include includes counted counts
-between among
-allow allows permit permits allowed permitted
-reach reaches attain achieve
-communication communicate talk
-split divided divide sharing shared
-equal equals correspond corresponds equivalent amount
-remain remains left available
-notify notified report reported registered
-mounted fixed attached installed
-outdoors outside outdoor
-depot garage
-survey study investigation
-test tested tried tester testers checked
-found find finds discovered
-world worldwide globe global globally
-motorway highway freeway
-harbour marina port
-boat vessel ship
-resident residents inhabitant inhabitants local locals
-visitor visitors guest guests outsider outsiders nonresident
-swap swaps exchange exchanges
-rent rents rental lease hire
-begin begins start starts commence
-end ends finish finishes
-earn saving save
-petrol gasoline gas
-month monthly
-owner owns own
-contract agreement
-wireless wirelessly inductive cordless
-heat warmth thermal
-loss dissipated
-height heights high tall
-cross-section size gauge
-wait queue waiting
-session sessions
-working functional operational functioning
-quote state cite advertise
-danger risk hazard peril
-begin start
-throttle limited
-ohm resistor resistance
-nominal nominally
-tax taxed vat
-public-charger chargepoint
-open opened opens
-permit allow
-reported registered notify
-wire wired wiring
-launch introduced
-temperature warm warmth hot cold
-wireles wireless
-announce announced
-consent agree approve approval
-bear carry carries
-define defines defined
-cover covers covered deal
-lay laid
-uptime reliability availability reliable
-nation country state
-subscription membership
-"""
+_NUMBERED = re.compile(
+    r"\b(?:level|mode|type|case|class|range|state|part) (?=[A-Z0-9]\b|\d)", re.IGNORECASE
+)
+PHRASES = (
+    (_NUMBERED, lambda match: match[0].rstrip()),
+    *((re.compile(pattern, re.IGNORECASE), value) for pattern, value in _DATA["phrases"]),
+)
 
 
-def _synonyms(text: str) -> dict[str, str]:
+def _synonyms(lines: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for line in text.strip().splitlines():
+    for line in lines:
         head, *others = line.split()
         for word in (head, *others):
             found.setdefault(word, head)
     return found
 
 
-SYNONYMS = _synonyms(_SYNONYMS_TEXT)
+# One line of the file, one meaning: the first word stands for the rest.
+SYNONYMS = _synonyms(_DATA["synonyms"])
 
 # Words of one line exclude each other: questions that differ in them ask different things.
-_OPPOSITES_TEXT = """
-ac dc
-singlephase threephase
-minimum maximum average median mean
-most least fewest
-highest lowest
-largest smallest
-strongest weakest
-home public work motorway supermarket street
-before after during
-increase decrease
-rise fall
-input output
-winter summer
-night day
-weekday weekend saturday sunday
-old new
-first second third last
-previous next
-cheapest dearest
-britain usa germany france europeanunion norway china japan netherlands europe spain italy ireland scotland california
-car truck bus boat van hybridcar batterycar motorcycle taxi
-discharge charge
-fast slow
-rapid ultra-rapid
-upper lower
-start end
-resident visitor
-member nonmember
-tenant landlord
-driver operator
-north south east west
-left right
-core comprehensive
-red blue
-copper aluminium
-outdoors indoors
-male female
-plug socket inlet cable
-fire water
-buy sell
-kilometre mile
-with without
-smart public
-earth neutral phase
-install remove
-empty full
-january february march april may june july august september october november december
-"""
-OPPOSITES = tuple(frozenset(line.split()) for line in _OPPOSITES_TEXT.strip().splitlines())
+OPPOSITES = tuple(frozenset(line.split()) for line in _DATA["opposites"])
 
 # Words that turn a question when only one of two has them.
-MARKED = frozenset(
-    ["ac", "dc", "truck", "bus", "boat", "ultra", "non", "park", "heat", "hybridcar"]
-)
+MARKED = frozenset(_DATA["marked"])
 
 # Words that say little of what is asked: questions may differ in them on both sides.
 _LIGHT_TEXT = """

@@ -63,6 +63,12 @@ class Accounts:
 
     def close(self, call: Call) -> None:
         """Take in a request that is over."""
+        try:
+            self._close(call)
+        except Exception:
+            log.exception("request %s: the books could not be closed", call.id)
+
+    def _close(self, call: Call) -> None:
         latency_s = time.perf_counter() - call.started
         self.metrics.count(call.version, call.route, call.status, call.error)
         row: dict[str, Any] = {

@@ -100,8 +100,9 @@ class EventStream:
 
     def num_tokens(self) -> int:
         """Count the completion's tokens: as the engine reports them, else its events."""
-        if self.usage:
-            return int(self.usage.get("completion_tokens", 0))
+        told = (self.usage or {}).get("completion_tokens")
+        if isinstance(told, int):
+            return told
         self._read_passed()
         return self._num_pieces
 
@@ -130,12 +131,12 @@ class EventStream:
 
     def _read_choices(self) -> None:
         for event in parse_events(self._passed):
-            for choice in event.get("choices") or ():
-                delta = choice.get("delta")
-                piece = delta.get("content") if delta else choice.get("text")
+            choices = event.get("choices")
+            for choice in choices if isinstance(choices, list) else ():
+                index, piece = _piece(choice)
                 if piece:
                     self._num_pieces += 1
-                    self._texts.setdefault(choice.get("index", 0), []).append(piece)
+                    self._texts.setdefault(index, []).append(piece)
 
     def _take_ending(self, events: bytes) -> bytes:
         """Look for the end, and for the engine's error: return what comes before that."""
@@ -157,6 +158,18 @@ class EventStream:
                     continue
             kept.append(block)
         return b"".join(kept)
+
+
+def _piece(choice: Any) -> tuple[int, str]:
+    """Return a choice's index and text; nothing for what makes no sense."""
+    if not isinstance(choice, dict):
+        return 0, ""
+    delta = choice.get("delta")
+    text = delta.get("content") if isinstance(delta, dict) else choice.get("text")
+    index = choice.get("index", 0)
+    if isinstance(text, str) and isinstance(index, int):
+        return index, text
+    return 0, ""
 
 
 def parse_events(blocks: Iterable[bytes]) -> Iterator[dict[str, Any]]:

@@ -83,11 +83,12 @@ async def unless_gone(
     """
     task = asyncio.current_task()
     assert task is not None
-    gone = False
+    gone = ended = False
 
     def on_gone(watcher: "asyncio.Task[None]") -> None:
+        """Stop the work where it is not over."""
         nonlocal gone
-        if not watcher.cancelled() and not is_over():
+        if not watcher.cancelled() and not ended and not is_over():
             gone = True
             task.cancel()
 
@@ -100,7 +101,7 @@ async def unless_gone(
             raise ClientGoneError from None
         raise
     finally:
-        watcher.remove_done_callback(on_gone)
+        ended = True  # the callback may have been scheduled already
         watcher.cancel()
 
 

@@ -27,7 +27,7 @@ from evqa.serving.limits import KeyLimiter, this_month
 from evqa.serving.metrics import ServerMetrics
 from evqa.serving.protocol import Limits
 from evqa.serving.relay import Proxy
-from evqa.serving.server import bind, serve_until_stopped
+from evqa.serving.server import bind, raise_open_files_limit, serve_until_stopped
 from evqa.serving.settings import dump_settings
 from evqa.serving.tracing import Tracer
 from evqa.serving.upstream import UpstreamPool
@@ -80,6 +80,7 @@ def run(config: "ServeConfig", project_dir: Path) -> None:
     """
     server = config.server
     serving_dir = Path(config.paths.outputs_dir) / "serving"
+    raise_open_files_limit()
     served = choose_model(config)
     launcher = EngineLauncher(config, project_dir, serving_dir)
     if served.folder is not None:

@@ -30,12 +30,15 @@ class ServerMetrics:
         self._registry = registry = CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
+            """Make a counter."""
             return Counter(name, text, labels, registry=registry)
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
+            """Make a gauge."""
             return Gauge(name, text, labels, registry=registry)
 
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+            """Make a histogram per version."""
             return Histogram(name, text, ("version",), buckets=buckets, registry=registry)
 
         self._requests = counter(

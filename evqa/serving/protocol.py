@@ -306,10 +306,11 @@ def parse_predict(data: bytes, limits: Limits) -> Request:
 def present_prediction(answer: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to ``POST /predict`` from a chat completion."""
     choice = answer["choices"][0]
+    message = choice.get("message") or {}
     return {
-        "output_text": choice["message"]["content"],
-        "finish_reason": choice["finish_reason"],
-        "model": answer["model"],
+        "output_text": message.get("content") or "",
+        "finish_reason": choice.get("finish_reason"),
+        "model": str(answer.get("model", "")),
     }
 
 

@@ -193,6 +193,7 @@ class RelayEndpoint:
         data = b""
 
         async def attempt(upstream: Upstream) -> None:
+            """Read one engine's answer."""
             nonlocal data
             data = await self._read_answer(upstream, payload, call)
 
@@ -202,7 +203,8 @@ class RelayEndpoint:
         except TimeoutError:
             raise engine_timed_out(f"(more than {self._times.total_s:g} s)") from None
         answer = _parse_answer(data)
-        call.usage = answer.get("usage") or {}
+        usage = answer.get("usage")
+        call.usage = usage if isinstance(usage, dict) else {}
         call.answer = answer_text(answer)
         if self._present is not None:
             data = orjson.dumps(self._present(answer))
@@ -227,6 +229,7 @@ class RelayEndpoint:
         clock = StreamClock(self._times.first_byte_s, self._times.idle_s, self._times.total_s)
 
         async def attempt(upstream: Upstream) -> None:
+            """Relay one engine's events, from the beginning."""
             call.stream = EventStream(
                 keep_usage=request.include_usage,
                 says_done=deployment.says_done,
@@ -324,5 +327,6 @@ def answer_text(answer: dict[str, Any]) -> str:
     texts = []
     for choice in answer.get("choices", []):
         message = choice.get("message") or {}
-        texts.append(message.get("content") or choice.get("text") or "")
+        text = message.get("content") or choice.get("text")
+        texts.append(text if isinstance(text, str) else "")
     return "".join(texts)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 30
+MAX_OPEN_FILES = 65_536
 
 
 class _Server(uvicorn.Server):
@@ -53,6 +55,17 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def raise_open_files_limit() -> None:
+    """Allow as many open files as this process may have: a stream takes two.
+
+    Many systems begin with 1,024 and allow far more to whoever asks.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def serve_until_stopped(
     proxy: Proxy, listener: socket.socket, config: "ServerConfig"
 ) -> None:
@@ -80,11 +93,12 @@ def _uvicorn_config(proxy: Proxy, config: "ServerConfig") -> uvicorn.Config:
     application: Any = create_app(proxy)
     return uvicorn.Config(
         application,
-        http=bounded_protocol(config.timeouts.header_s),
+        http=bounded_protocol(config.timeouts.header_s, lambda: proxy.fleet.primary.version),
         ws="none",
         lifespan="on",
         backlog=BACKLOG,
         access_log=False,
+        log_config=None,  # what uvicorn has to say goes where all the log goes
         log_level="warning",
         proxy_headers=False,
         server_header=False,

@@ -21,6 +21,7 @@ HEALTH_TIMEOUT_S = 5.0
 KEEP_ALIVE_S = 3.0  # below uvicorn's 5 s, so that no request rides on a connection being closed
 RETRY_AFTER_S = 2
 MAX_ATTEMPTS = 3
+NUM_SPARE = 64  # connections for asking after health when all others are in use
 MAX_ERROR_BYTES = 1 << 16
 NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 HUNG_UP = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
@@ -32,7 +33,7 @@ async def open_session(max_connections: int, times: "TimeoutsConfig") -> AsyncIt
     """Yield the one session of a server: its connections to all engines."""
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=max_connections, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=10
+            limit=max_connections + NUM_SPARE, keepalive_timeout=KEEP_ALIVE_S, ttl_dns_cache=10
         ),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,

@@ -1,35 +1,42 @@
-"""What a trial's run folder says once its process has ended."""
+"""What a trial's run folder says once its process has ended, and while it runs."""
 
+import json
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evqa.config.sweep import VALIDATION_LOSS
+from evqa.config.sweep import TOKENS_PER_S, VALIDATION_LOSS
 from evqa.errors import UserError
 from evqa.files import read_json
 
 TUNED = "tuned"
 NO_VALIDATION = " (trainer.max_steps ended it before its first validation, or no validation data)"
 HEAVY_FOLDERS = ("checkpoints", "adapter")
+VALIDATIONS = "validations.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a trial ended: a value, or the reason why there is none.
+    """How a trial ended: values, or the reason why there are none.
 
     Attributes:
-        value: The objective.
+        values: The objectives.
         reason: Why the trial failed, one line.
+        pruned: Why the trial was stopped early, one line.
         seconds: Wall-clock time of its process.
         measured_gib: Peak memory that the run measured.
+        predicted_gib: The same, predicted, where the two can be compared (on a GPU).
     """
 
-    value: float | None = None
+    values: tuple[float, ...] | None = None
     reason: str | None = None
+    pruned: str | None = None
     seconds: float = 0.0
     measured_gib: float | None = None
+    predicted_gib: float | None = None
 
 
 def is_finished(folder: Path) -> bool:
@@ -40,27 +47,34 @@ def is_finished(folder: Path) -> bool:
         return False
 
 
-def read_outcome(folder: Path, objective: str, seconds: float) -> Outcome:
-    """Read the objective of a run whose process ended well."""
+def read_outcome(folder: Path, objectives: Sequence[str], seconds: float) -> Outcome:
+    """Read the objectives of a run whose process ended well."""
     if not is_finished(folder):
         return Outcome(reason="ended without a finished manifest.json", seconds=seconds)
-    value = _objective(folder, objective)
-    measured = _at(folder / "plan.json", "measured", "peak_gib")
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        hint = NO_VALIDATION if objective == VALIDATION_LOSS else ""
-        return Outcome(reason=f"returned no {objective}{hint}", seconds=seconds)
-    if not math.isfinite(value):
-        return Outcome(reason=f"returned {objective}={value}", seconds=seconds)
+    values = []
+    for name in objectives:
+        value = _objective(folder, name)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            hint = NO_VALIDATION if name == VALIDATION_LOSS else ""
+            return Outcome(reason=f"returned no {name}{hint}", seconds=seconds)
+        if not math.isfinite(value):
+            return Outcome(reason=f"returned {name}={value}", seconds=seconds)
+        values.append(float(value))
     return Outcome(
-        value=float(value),
+        values=tuple(values),
         seconds=seconds,
-        measured_gib=float(measured) if isinstance(measured, int | float) else None,
+        measured_gib=_number(_at(folder / "plan.json", "measured", "peak_gib")),
+        predicted_gib=_number(_at(folder / "plan.json", "measured", "predicted_gib")),
     )
 
 
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
 def _objective(folder: Path, objective: str) -> Any:
-    if objective == VALIDATION_LOSS:
-        return _at(folder / "manifest.json", "training", VALIDATION_LOSS)
+    if objective in (VALIDATION_LOSS, TOKENS_PER_S):
+        return _at(folder / "manifest.json", "training", objective)
     return _at(folder / "metrics.json", "systems", TUNED, objective, "value")
 
 
@@ -72,6 +86,14 @@ def _at(path: Path, *keys: str) -> Any:
     for key in keys:
         node = node.get(key) if isinstance(node, dict) else None
     return node
+
+
+def read_validations(folder: Path) -> list[tuple[int, float]]:
+    """Return the validations of a run so far, global step and loss; no half-written ones."""
+    file = folder / VALIDATIONS
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    return [(int(line["step"]), float(line[VALIDATION_LOSS])) for line in lines]
 
 
 def remove_heavy(folder: Path) -> None:

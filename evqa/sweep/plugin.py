@@ -24,16 +24,18 @@ class OptunaSweeper(Sweeper):
 
     def __init__(self, **_settings: Any) -> None:
         self._config: DictConfig | None = None
+        self._context: HydraContext | None = None
 
     def setup(
         self,
         *,
-        hydra_context: HydraContext,  # noqa: ARG002  Hydra's signature
+        hydra_context: HydraContext,
         task_function: TaskFunction,  # noqa: ARG002  trials run in processes of their own
         config: DictConfig,
     ) -> None:
         """Keep the config of the multirun."""
         self._config = config
+        self._context = hydra_context
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the whole sweep.
@@ -42,24 +44,28 @@ class OptunaSweeper(Sweeper):
             GateError: nothing ran, or a combination of a finite list failed.
             UserError: the search is wrong, or another process works on the study.
         """
+        from evqa.sweep.placement import is_placed_elsewhere, place_workers
         from evqa.sweep.run import Sweep, sweep
 
         assert self._config is not None
+        assert self._context is not None
         hydra = self._config.hydra
         settings = OmegaConf.to_object(hydra.sweeper)
         assert isinstance(settings, SweeperConfig)
-        sweep(
-            Sweep(
-                job=str(hydra.job.config_name),
-                name=str(self._config.name),
-                seed=int(self._config.seed),
-                words=tuple(arguments),
-                hydra_words=tuple(hydra.overrides.hydra),
-                settings=settings,
-                folder=Path(str(hydra.sweep.dir)).absolute(),
-                command=(sys.executable, str(Path(sys.argv[0]).absolute())),
-            )
+        task = Sweep(
+            job=str(hydra.job.config_name),
+            name=str(self._config.name),
+            seed=int(self._config.seed),
+            words=tuple(arguments),
+            hydra_words=tuple(hydra.overrides.hydra),
+            settings=settings,
+            folder=Path(str(hydra.sweep.dir)).absolute(),
+            command=(sys.executable, str(Path(sys.argv[0]).absolute())),
         )
+        if is_placed_elsewhere(self._config):
+            place_workers(task, self._context, self._config)
+        else:
+            sweep(task)
 
 
 def register_sweeper() -> None:

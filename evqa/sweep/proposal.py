@@ -7,25 +7,40 @@ uninterrupted one would have.
 
 import importlib.util
 import itertools
+import warnings
+from collections.abc import Sequence
 
 import optuna
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    PatientPruner,
+)
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from evqa.config.sweep import Sampler
+from evqa.config.sweep import Pruner, Sampler, SweeperConfig
 from evqa.errors import ConfigError, UserError
 from evqa.sweep.space import Params, Space
 
 NEEDED_PACKAGE = {Sampler.cmaes: "cmaes", Sampler.gp: "torch"}
 
 
-def check_sampler(sampler: Sampler, space: Space) -> None:
+def check_sampler(sampler: Sampler, space: Space, num_objectives: int = 1) -> None:
     """Refuse a sampler that cannot work here.
 
     Raises:
         UserError: its package is not installed.
-        ConfigError: a grid over a continuous range.
+        ConfigError: a grid over a continuous range, or several objectives for a sampler of one.
     """
+    if num_objectives > 1 and sampler is Sampler.cmaes:
+        raise ConfigError(
+            "hydra.sweeper.sampler=cmaes: it knows one objective; leave second_objective out, or "
+            "choose hydra.sweeper.sampler=tpe"
+        )
     package = NEEDED_PACKAGE.get(sampler)
     if package and importlib.util.find_spec(package) is None:
         raise UserError(
@@ -51,11 +66,27 @@ def build_sampler(sampler: Sampler, seed: int) -> BaseSampler:
     return TPESampler(seed=seed)
 
 
+def build_pruner(settings: SweeperConfig) -> BasePruner:
+    """Return a fresh Optuna pruner; steps are optimiser steps."""
+    startup, warmup = settings.pruner_startup_trials, settings.pruner_warmup_steps
+    median = MedianPruner(n_startup_trials=startup, n_warmup_steps=warmup)
+    if settings.pruner is Pruner.median:
+        return median
+    if settings.pruner is Pruner.patient:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return PatientPruner(median, patience=1)
+    if settings.pruner is Pruner.hyperband:
+        return HyperbandPruner(min_resource=max(1, warmup))
+    return NopPruner()
+
+
 def propose(
-    sampler: BaseSampler, space: Space, trials: list[FrozenTrial], *, minimise: bool
+    sampler: BaseSampler, space: Space, trials: list[FrozenTrial], minimise: Sequence[bool]
 ) -> FrozenTrial:
     """Return the next point as a trial: its parameters and what the sampler notes about it."""
-    study = optuna.create_study(sampler=sampler, direction="minimize" if minimise else "maximize")
+    directions = [StudyDirection.MINIMIZE if low else StudyDirection.MAXIMIZE for low in minimise]
+    study = optuna.create_study(sampler=sampler, directions=directions)
     study.add_trials(trials)
     number = study.ask(space.distributions).number
     return study.get_trials(deepcopy=False)[number]

@@ -14,17 +14,29 @@ from evqa.config.register import JOBS
 from evqa.config.sweep import SweeperConfig
 from evqa.errors import ConfigError, GateError, UserError
 from evqa.files import folder_lock, sha256_json
-from evqa.sweep.admission import admit
+from evqa.sweep.admission import admit, memory_correction
 from evqa.sweep.outcome import Outcome
-from evqa.sweep.proposal import check_sampler
+from evqa.sweep.plots import write_plots
+from evqa.sweep.proposal import build_pruner, check_sampler
 from evqa.sweep.report import print_summary, say, write_files
 from evqa.sweep.search import Hooks, Search, is_exhaustive
 from evqa.sweep.space import Space, parse_space
 from evqa.sweep.study import SweepStudy
-from evqa.sweep.trial import run_trial
+from evqa.sweep.trial import (
+    ForkedTrial,
+    SeparateTrial,
+    TrialServer,
+    Watch,
+    finished_outcome,
+    run_trial,
+)
 
 HASH_CHARACTERS = 8
-OWN_KEYS = ("hydra.sweeper", "hydra/sweeper", "hydra.sweep.", "hydra.run.", "hydra.mode")
+SEVERAL_DEVICES = ("trainer=ddp", "trainer=fsdp", "trainer.devices=", "trainer.num_nodes=")
+OWN_KEYS = (
+    "hydra.sweeper", "hydra/sweeper", "hydra.sweep.", "hydra.run.", "hydra.mode",
+    "hydra.launcher", "hydra/launcher",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,7 @@ class Sweep:
         hydra_words: Its overrides of Hydra's own keys.
         settings: ``hydra.sweeper``.
         folder: Holds the studies' folders.
-        command: What starts a single run, before its overrides.
+        command: What starts a single run, before its overrides; its last word is the script.
     """
 
     job: str
@@ -55,7 +67,7 @@ class Sweep:
     def fingerprint(self) -> str:
         """Hash of what makes two searches the same; totals and limits may change."""
         settings = self.settings
-        return sha256_json([sorted(self.words), settings.params, settings.objective])
+        return sha256_json([sorted(self.words), settings.params, list(settings.objectives)])
 
     @property
     def study_folder(self) -> Path:
@@ -75,11 +87,14 @@ def sweep(task: Sweep) -> None:
     for key, problem in problems(task.settings, "hydra.sweeper."):
         raise ConfigError(f"{key}: {problem}")
     space = searched_space(task)
-    check_sampler(task.settings.sampler, space)
+    check_sampler(task.settings.sampler, space, len(task.settings.objectives))
     is_exhaustive(space, task.settings)  # refuses a continuous range without a total
+    if task.settings.storage is not None:
+        _sweep_claimed(task, space)
+        return
     try:
         with folder_lock(task.study_folder, wait=False):
-            _sweep_locked(task, space)
+            _sweep_claimed(task, space)
     except BlockingIOError:
         raise UserError(f"{task.study_folder}: another sweep is working on this study") from None
 
@@ -103,36 +118,54 @@ def searched_space(task: Sweep) -> Space:
     return space
 
 
-def _sweep_locked(task: Sweep, space: Space) -> None:
+def _sweep_claimed(task: Sweep, space: Space) -> None:
     settings = task.settings
-    study = SweepStudy(
-        task.study_folder, settings.objective, task.fingerprint, minimise=settings.minimise
-    )
+    study = SweepStudy(task.study_folder, settings, task.fingerprint, build_pruner(settings))
+    server = TrialServer(task.command[-1], settings.preload)
     try:
-        search = Search(study, space, settings, task.seed, _hooks(task, space, study))
+        search = Search(study, space, settings, task.seed, _hooks(task, space, study, server))
         _say_where(study, settings)
         stopped = search.run()
-        write_files(study, space, settings.objective, _shown_command(task))
-        print_summary(study, space, settings.objective)
+        write_files(study, space, settings.objectives, _shown_command(task))
+        write_plots(study, space, settings.objectives)
+        print_summary(study, space, settings.objectives)
         _judge(study, stopped, is_exhaustive=search.is_exhaustive)
     finally:
+        server.close()
         study.close()
 
 
-def _hooks(task: Sweep, space: Space, study: SweepStudy) -> Hooks:
+def _hooks(task: Sweep, space: Space, study: SweepStudy, server: TrialServer) -> Hooks:
     settings = task.settings
     passed_on = [word for word in task.hydra_words if not word.lstrip("+~").startswith(OWN_KEYS)]
+    factor = study.correct_memory(memory_correction(task.folder))
 
-    def launch(words: Sequence[str], folder: Path) -> Outcome:
+    def launch(words: Sequence[str], folder: Path, watch: Watch) -> Outcome:
         place = f"hydra.run.dir={quoted(str(folder))}"
-        command = [*task.command, *words, *passed_on, place]
-        return run_trial(command, folder, settings.objective, settings.trial_timeout_s)
+        arguments = [*_grouped(words, study.folder.name), *words, *passed_on, place]
+        command = [*task.command, *arguments]
+        several = any(word.startswith(SEVERAL_DEVICES) for word in words)
+
+        def start(log: Path) -> ForkedTrial | SeparateTrial:
+            return SeparateTrial(command, log) if several else ForkedTrial(server, arguments, log)
+
+        outcome = run_trial(start, command, folder, settings.trial_timeout_s, watch)
+        return finished_outcome(outcome, folder, settings.objectives)
 
     def report(trial: FrozenTrial) -> None:
-        say(study, space, trial, settings.objective)
-        write_files(study, space, settings.objective, _shown_command(task))
+        say(study, space, trial, settings.objectives)
+        write_files(study, space, settings.objectives, _shown_command(task))
 
-    return Hooks(lambda words: admit(task.job, words), launch, report)
+    return Hooks(lambda words: admit(task.job, words, factor), launch, report)
+
+
+def _grouped(words: Sequence[str], study: str) -> list[str]:
+    """Return the override that groups a sweep's runs in the tracker, unless one is given."""
+    return (
+        []
+        if any(w.startswith("logger.experiment=") for w in words)
+        else [f"logger.experiment={quoted(study)}"]
+    )
 
 
 def quoted(text: str) -> str:
@@ -155,7 +188,9 @@ def _say_where(study: SweepStudy, settings: SweeperConfig) -> None:
 def _judge(study: SweepStudy, stopped: str | None, *, is_exhaustive: bool) -> None:
     if stopped is not None:
         raise GateError(stopped)
-    unfinished = [t for t in study.trials() if t.state is not TrialState.COMPLETE]
+    unfinished = [
+        t for t in study.trials() if t.state is not TrialState.COMPLETE and t in study.paid()
+    ] or [t for t in study.trials() if t.state is not TrialState.COMPLETE]
     if not study.completed():
         reasons = [
             t.user_attrs.get("reason") or t.user_attrs.get("infeasible") for t in unfinished

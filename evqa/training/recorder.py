@@ -26,6 +26,7 @@ from evqa.training.module import (
 GIB = 2**30
 STEPS = "steps.jsonl"
 INCIDENTS = "incidents.jsonl"
+VALIDATIONS = "validations.jsonl"  # a sweep prunes by them
 MEMORY = 0.9  # of the running mean loss, a step
 MIN_STEPS_BEFORE_SPIKES = 10
 MAX_BLAMED_SAMPLES = 4
@@ -77,7 +78,7 @@ class FlightRecorder(Callback):
         """Cut off what will be made again."""
         done = trainer.global_step
         if trainer.is_global_zero:
-            for file in (self.path, self.folder / INCIDENTS):
+            for file in (self.path, self.folder / INCIDENTS, self.folder / VALIDATIONS):
                 cut_off(file, done)
         self._resumed_from = done or None
         self._started = self._last = time.perf_counter()
@@ -200,6 +201,8 @@ class FlightRecorder(Callback):
         self.peak_gib = max(self.peak_gib, memory_gib(pl_module.device))
         value = trainer.callback_metrics.get(VALIDATION_LOSS)
         if value is not None and not trainer.sanity_checking and trainer.is_global_zero:
+            line = {"step": trainer.global_step, "validation_loss": float(value)}
+            append(self.folder / VALIDATIONS, line)
             self.tracker.metrics({VALIDATION_LOSS: float(value)}, trainer.global_step)
 
 

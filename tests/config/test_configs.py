@@ -196,9 +196,11 @@ def product_sources():
 
 
 # `name` and `resume` are read by YAML and by evqa/config itself.
-READ_BY_CONFIG = {"TrainConfig.name", "TrainConfig.resume", "PlanConfig.name", "PlanConfig.resume",
+READ_BY_CONFIG = {"TrainConfig.best", "PlanConfig.best", "PipelineConfig.best",
+                  "ShowBatchConfig.best", "TrainConfig.name", "TrainConfig.resume", "PlanConfig.name", "PlanConfig.resume",
                   "PipelineConfig.name", "PipelineConfig.resume", "ShowBatchConfig.name",
-                  "ShowBatchConfig.resume", "MemoryConfig.checkpointed_share"}  # fmt: skip
+                  "ShowBatchConfig.resume", "MemoryConfig.checkpointed_share",
+                  "MemoryConfig.gradient_checkpointing"}  # fmt: skip
 
 
 def test_every_config_field_reaches_code():

@@ -88,6 +88,14 @@ def test_a_bad_benchmark_is_one_line(tmp_path, rows, message):
         load_benchmark(BenchmarkConfig(path=str(path)))
 
 
+def test_a_wrong_category_is_named_where_categories_are_given(tmp_path):
+    path = tmp_path / "b.jsonl"
+    write_jsonl(path, [question(1), question(2, category="colour")])
+    assert len(load_benchmark(BenchmarkConfig(path=str(path)))) == 2
+    with pytest.raises(UserError, match="q2: category must be one of a, b, got 'colour'"):
+        load_benchmark(BenchmarkConfig(path=str(path), categories=["a", "b"]))
+
+
 def test_a_missing_field_is_named_with_its_line(tmp_path):
     path = tmp_path / "b.jsonl"
     path.write_text('{"id": "q1", "question": "?"}\n')

@@ -1,12 +1,11 @@
 """The report: one page that loads nothing, says the verdict first, and survives any text."""
 
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import pytest
 from answers_for_tests import RIGHT, WRONG, compared, question
+from browser import chromium, needs_chromium
 
 from evqa.evaluation.report import (
     Evaluation,
@@ -167,7 +166,7 @@ def test_markdown_says_the_same():
         assert word in text
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
+@needs_chromium
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_it_without_complaint(tmp_path, width):
     """No console message, nothing wider than the window, no request."""
@@ -177,12 +176,9 @@ def test_a_browser_shows_it_without_complaint(tmp_path, width):
     )
     file = tmp_path / "report.html"
     file.write_text(page(evaluation()).replace("</body>", probe + "</body>"))
-    done = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-         "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", f"--user-data-dir={tmp_path}/profile", f"--window-size={width},900",
-         "--enable-logging=stderr", "--virtual-time-budget=2000", "--dump-dom", file.as_uri()],
-        capture_output=True, text=True, timeout=120, check=False,
+    done = chromium(
+        tmp_path / "profile", f"--window-size={width},900", "--enable-logging=stderr",
+        "--virtual-time-budget=2000", "--dump-dom", file.as_uri(),
     )  # fmt: skip
     assert "CONSOLE" not in done.stderr
     shown = int(re.search(r"<title>width (\d+)</title>", done.stdout)[1])

@@ -147,7 +147,7 @@ class MockEngine:
         if how == "too long":
             error = {"message": "This model's maximum context length is 16 tokens."}
             return web.json_response({"error": error}, status=400)
-        if how in ("not json", "[]", "{}"):
+        if how in ("not json", "[]", "{}") or how.startswith('{"choices'):
             return web.Response(body=how.encode(), content_type="application/json")
         return web.json_response(ANSWER)
 

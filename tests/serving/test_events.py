@@ -16,6 +16,7 @@ def delta(text, **choice):
     return event(choices=[{"index": 0, "delta": {"content": text}, **choice}])
 
 
+KEYS = ["id", "choices", "delta", "content", "text", "index", "usage", "completion_tokens"]
 USAGE = event(choices=[], usage={"prompt_tokens": 7, "completion_tokens": 2})
 DONE = b"data: [DONE]\n\n"
 WHOLE = delta("a\n\nb") + delta("ü", finish_reason="stop") + USAGE + DONE
@@ -99,6 +100,20 @@ def test_the_quick_way_reads_what_the_thorough_way_reads(texts, spaced):
     assert out == b"".join(pieces)
     assert quick.text() == thorough.text() == "".join(text * 2 for text in texts)
     assert quick.num_tokens() == thorough.num_tokens()
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), values), st.booleans(), st.booleans())
+def test_whatever_the_engine_says_it_is_read_without_an_error(fields, one_choice, keep_usage):
+    stream, _ = feed([event(**fields)], one_choice=one_choice, keep_usage=keep_usage)
+    assert isinstance(stream.text(), str)
+    assert isinstance(stream.num_tokens(), int)
 
 
 def test_an_engine_that_does_not_say_done_must_give_a_reason():

@@ -239,7 +239,7 @@ def test_an_engine_that_does_not_start_is_exit_5_and_leaves_nothing(start):
 
 def test_interrupting_the_start_stops_the_engine(start):
     served = start(how="deaf")
-    wait_until(lambda: len(served.children()) == 2)
+    wait_until(lambda: len(served.children()) == 2, 60)
     children = served.children()
     served.process.send_signal(signal.SIGTERM)
     code, _ = served.end()
@@ -255,7 +255,7 @@ def test_a_taken_port_is_exit_5_before_the_engine_starts(start, tmp_path):
         code, printed = served.end()
     assert code == 5
     assert printed.splitlines()[-1].startswith("error: cannot listen on 127.0.0.1:")
-    assert not (tmp_path / "serving" / "engine.log").exists()
+    assert list((tmp_path / "serving").glob("engine*.log")) == []
 
 
 def test_nothing_to_serve_is_exit_2(start):
@@ -308,6 +308,8 @@ def test_the_process_keeps_its_id_and_holds_no_hydra(start):
     libraries = {Path(m.path).parts for m in process.memory_maps()}
     assert not any("torch" in parts for parts in libraries)
     assert process.memory_info().rss < 80 << 20
+    soft, hard = process.rlimit(psutil.RLIMIT_NOFILE)
+    assert soft == min(hard, 65_536) or soft > 65_536
 
 
 def test_the_log_goes_to_standard_output_where_it_is_wanted(start, tmp_path, capfd):
@@ -361,3 +363,17 @@ def test_the_candidate_is_the_canary_while_there_is_one(tmp_path):
     assert read() == Target("evqa/1", "evqa/2")
     registry.promote(2, force_reason="test")
     assert read() == Target("evqa/2")
+
+
+def test_what_uvicorn_says_is_in_the_log_and_not_between_the_operators_lines(start, tmp_path):
+    served = start()
+    served.wait_until_serving()
+    with socket.create_connection(("127.0.0.1", int(served.url.split(":")[2][:-3])), 5) as raw:
+        raw.sendall(b"\0nonsense\r\n\r\n")
+        assert b"400 Bad Request" in raw.recv(4096)
+    served.process.send_signal(signal.SIGINT)
+    _, printed = served.end()
+    assert "Invalid" not in printed
+    text = (tmp_path / "serving" / "server.log").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert any("Invalid HTTP request" in row["event"] for row in rows)

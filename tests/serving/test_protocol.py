@@ -224,6 +224,8 @@ def test_a_prediction_is_presented_plainly():
     answer = {"model": "evqa", "choices": [choice], "usage": {}}
     expected = {"output_text": "a", "finish_reason": "length", "model": "evqa"}
     assert present_prediction(answer) == expected
+    nothing = {"output_text": "", "finish_reason": None, "model": ""}
+    assert present_prediction({"choices": [{"message": {"content": None}}]}) == nothing
 
 
 AWFUL = {

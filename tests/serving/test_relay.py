@@ -85,7 +85,7 @@ def test_a_mistake_of_the_client_found_by_the_engine_is_told(proxy):
     assert response.json()["error"]["message"] == "mock error 400"
 
 
-@pytest.mark.parametrize("how", ["cut", "not json", "[]", "{}"])
+@pytest.mark.parametrize("how", ["cut", "not json", "[]", "{}", '{"choices": [1]}'])
 def test_a_broken_answer_is_a_502(proxy, how):
     response = proxy.chat(how)
     assert response.status_code == 502
@@ -260,6 +260,18 @@ def test_predict_takes_a_text_and_gives_a_text(engine, proxy):
         "model": "evqa",
     }
     assert engine.seen[-1]["messages"] == [{"role": "user", "content": "how long?"}]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"choices": [{"message": {"content": null}}], "usage": []}',
+        '{"choices": [{"message": {"content": [1]}}], "usage": {"prompt_tokens": "x"}}',
+    ],
+)
+def test_an_odd_answer_is_passed_on_and_accounted_for_as_far_as_it_makes_sense(proxy, answer):
+    assert proxy.chat(answer).text == answer
+    assert proxy.last_record()["num_completion_tokens"] is None
 
 
 def test_completions_are_relayed_too(engine, proxy):

@@ -29,7 +29,7 @@ def make_task(tmp_path, stub_command):
             seed=7,
             words=words,
             hydra_words=(),
-            settings=SweeperConfig(**{"study_name": "study", **settings}),
+            settings=SweeperConfig(**{"study_name": "study", "preload": "json", **settings}),
             folder=tmp_path / "sweeps",
             command=stub_command,
         )
@@ -49,7 +49,7 @@ def behave(monkeypatch):
 @pytest.fixture
 def admit_all(monkeypatch):
     """Without the planner, which composes a config a point."""
-    monkeypatch.setattr("evqa.sweep.run.admit", lambda job, words: Admission(tuple(words)))
+    monkeypatch.setattr("evqa.sweep.run.admit", lambda job, words, factor: Admission(tuple(words)))
     monkeypatch.setattr("evqa.sweep.run.compose_config", lambda job, words: None)
 
 
@@ -78,7 +78,14 @@ def start(tmp_path):
 
     def run(*words, **options):
         return subprocess.Popen(
-            [sys.executable, str(STUB), "-m", *words, f"paths.outputs_dir={tmp_path}"],
+            [
+                sys.executable,
+                str(STUB),
+                "-m",
+                "hydra.sweeper.preload=json",
+                *words,
+                f"paths.outputs_dir={tmp_path}",
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

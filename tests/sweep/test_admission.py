@@ -1,12 +1,14 @@
 """The planner is asked about the whole config; the micro-batch may be its choice."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from evqa.errors import ConfigError
-from evqa.sweep.admission import MICRO_BATCH, admit, micro_batches
+from evqa.sweep.admission import MICRO_BATCH, admit, memory_correction, micro_batches
 from evqa.sweep.run import searched_space
 
 BIG = ["model=llama3_1_8b", "trainer=gpu"]
@@ -82,3 +84,45 @@ def test_a_searched_key_or_value_that_does_not_exist_is_found_before_the_start(
 ):
     with pytest.raises(ConfigError, match=line):
         searched_space(make_task(params=params))
+
+
+def measured_trial(sweeps, number, predicted, measured):
+    folder = sweeps / "old" / "trials" / str(number)
+    folder.mkdir(parents=True)
+    values = {"measured": {"peak_gib": measured, "predicted_gib": predicted}}
+    (folder / "plan.json").write_text(json.dumps(values))
+
+
+class TestCorrection:
+    def test_few_measurements_correct_nothing(self, tmp_path):
+        for number in range(7):
+            measured_trial(tmp_path, number, 2.0, 4.0)
+        assert memory_correction(tmp_path) == 1.0
+
+    def test_the_median_of_many_does(self, tmp_path):
+        for number in range(8):
+            measured_trial(tmp_path, number, 2.0, 2.2)
+        measured_trial(tmp_path, 9, 2.0, 40.0)
+        assert memory_correction(tmp_path) == pytest.approx(1.1)
+
+    def test_never_downwards(self, tmp_path):
+        for number in range(9):
+            measured_trial(tmp_path, number, 2.0, 1.0)
+        assert memory_correction(tmp_path) == 1.0
+
+    def test_what_a_cpu_measured_or_nobody_can_read_counts_for_nothing(self, tmp_path):
+        for number, text in enumerate(
+            ["", "[]", '{"measured": {}}', '{"measured": {"peak_gib": 1}}']
+        ):
+            folder = tmp_path / "old" / "trials" / str(number)
+            folder.mkdir(parents=True)
+            (folder / "plan.json").write_text(text)
+        assert memory_correction(tmp_path) == 1.0
+
+    def test_a_corrected_prediction_refuses_what_fitted_before(self):
+        words = [*BIG, "memory.budget_gib=12", f"{MICRO_BATCH}=1", "model.max_length_tokens=512"]
+        plain = admit("train", words)
+        assert plain.reason is None
+        corrected = admit("train", words, 1.5)
+        assert corrected.predicted_gib == pytest.approx(1.5 * plain.predicted_gib, rel=1e-3)
+        assert corrected.reason is not None

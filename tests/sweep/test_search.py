@@ -1,5 +1,7 @@
 """The loop: totals are totals, a kill at any moment changes nothing, the planner has its say."""
 
+import contextlib
+import json
 import random
 
 import pytest
@@ -8,11 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evqa.config import TrainConfig
-from evqa.config.sweep import Sampler, SweeperConfig
+from evqa.config.sweep import Pruner, Sampler, SweeperConfig
 from evqa.errors import ConfigError, GateError, UserError
 from evqa.files import folder_lock
 from evqa.sweep.admission import Admission
 from evqa.sweep.outcome import Outcome
+from evqa.sweep.proposal import build_pruner
 from evqa.sweep.run import sweep
 from evqa.sweep.search import Hooks, Search
 from evqa.sweep.space import parse_space
@@ -46,15 +49,15 @@ def run_search(folder, die_at=(), n_trials=8, sampler=Sampler.tpe, admit=admit_u
         if next(moments) in die_at:
             raise Killed
 
-    def launch(words, _folder):
+    def launch(words, _folder, _watch):
         moment()
         value = loss(words)
         moment()
-        return Outcome(reason="odd") if value > 2.5 else Outcome(value=value)
+        return Outcome(reason="odd") if value > 2.5 else Outcome(values=(value,))
 
     config = SweeperConfig(n_trials=n_trials, sampler=sampler, max_infeasible=20)
     space = parse_space([RANKS, RATE], TrainConfig)
-    study = SweepStudy(folder, "validation_loss", "same", minimise=True)
+    study = SweepStudy(folder, config, "same")
     try:
         search = Search(study, space, config, 7, Hooks(admit, launch, lambda trial: moment()))
         stopped = search.run()
@@ -208,6 +211,14 @@ def test_a_grid_ends_with_its_total(make_task, rows):
 
 
 REFUSED = [
+    (["lora.r=8,16"], {"pruner": Pruner.median, "objective": "bleu"}, "pruner: needs objective="),
+    (["lora.r=8"], {"second_objective": "validation_loss"}, "second_objective: must differ"),
+    (["lora.r=8"], {"workers": 4}, "workers: needs hydra.sweeper.storage"),
+    (
+        ["lora.r=choice(8,16)"],
+        {"second_objective": "tokens_per_s", "sampler": Sampler.cmaes, "n_trials": 2},
+        "sampler=cmaes: it knows one objective",
+    ),
     ([RATE], {}, "hydra.sweeper.n_trials: must be set, because optimizer.lr"),
     ([RATE], {"sampler": Sampler.grid}, "sampler=grid: optimizer.lr is a continuous range"),
     ([RATE], {"n_trials": 0}, "hydra.sweeper.n_trials: must be >= 1"),
@@ -263,3 +274,117 @@ def test_the_sampler_is_the_only_chance(tmp_path):
     first = run_search(tmp_path / "a" / "study", n_trials=12)
     random.seed(2)
     assert run_search(tmp_path / "b" / "study", n_trials=12) == first
+
+
+def curves(words):
+    """Validation losses of a trial by step: high ranks look bad from the start."""
+    return [(step, loss(words) + 1 / step) for step in (4, 8, 12)]
+
+
+def run_pruned(folder, pruner, die_at=(), watch_late=False):
+    """A search whose trials are watched at every validation, or only when they have ended."""
+    moments = iter(range(10_000))
+    config = SweeperConfig(n_trials=8, pruner=pruner, pruner_startup_trials=2)
+    space = parse_space([RANKS, RATE], TrainConfig)
+    study = SweepStudy(folder, config, "same", build_pruner(config))
+
+    def launch(words, trial_folder, watch):
+        trial_folder.mkdir(parents=True)
+        for step, value in curves(words):
+            with (trial_folder / "validations.jsonl").open("a") as stream:
+                stream.write(json.dumps({"step": step, "validation_loss": value}) + "\n")
+            if not watch_late and (pruned := watch()):
+                return Outcome(pruned=pruned)
+            if next(moments) in die_at:
+                raise Killed
+        pruned = watch()
+        return Outcome(pruned=pruned) if pruned else Outcome(values=(loss(words),))
+
+    try:
+        hooks = Hooks(lambda words: Admission(tuple(words)), launch, lambda trial: None)
+        Search(study, space, config, 3, hooks).run()
+        return [(t.number, t.params, t.state.name, t.value) for t in study.trials()]
+    finally:
+        study.close()
+
+
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        Pruner.median,
+        pytest.param(Pruner.patient, marks=pytest.mark.slow),
+        pytest.param(Pruner.hyperband, marks=pytest.mark.slow),
+    ],
+)
+def test_pruning_depends_on_the_losses_alone(tmp_path, pruner):
+    """Not on when the sweep looks, nor on how often it is killed."""
+    table = run_pruned(tmp_path / "a" / "study", pruner)
+    states = {row[2] for row in table}
+    assert "COMPLETE" in states
+    assert pruner is not Pruner.median or "PRUNED" in states
+    assert len(table) == 8, "what the pruner stopped counts"
+    assert run_pruned(tmp_path / "b" / "study", pruner, watch_late=True) == table
+    for moment in (1, 7):
+        with contextlib.suppress(Killed):
+            run_pruned(tmp_path / "c" / "study", pruner, die_at={moment})
+    assert run_pruned(tmp_path / "c" / "study", pruner) == table
+
+
+def test_a_pruned_trial_is_a_row_with_its_reason(make_task, rows):
+    task = make_task(
+        "lora.r=choice(4,8,16,32,64,128)", n_trials=10, pruner=Pruner.median,
+        pruner_startup_trials=2, sampler=Sampler.random,
+    )  # fmt: skip
+    sweep(task)
+    stopped = [row for row in rows(task.study_folder) if row["state"] == "PRUNED"]
+    assert stopped
+    assert all(row["reason"].startswith("stopped at step") for row in stopped)
+    assert all(row["validation_loss"] == "" for row in stopped)
+
+
+def test_two_objectives_have_a_front(make_task, rows):
+    task = make_task("lora.r=4,8,16,32", second_objective="tokens_per_s", keep_best=1)
+    sweep(task)
+    table = rows(task.study_folder)
+    assert [row["tokens_per_s"] for row in table] == ["4.0", "8.0", "16.0", "32.0"]
+    best = yaml.safe_load((task.study_folder / "best.yaml").read_text())
+    assert best["trial"] == 2, "the first objective decides"
+    assert [entry["trial"] for entry in best["pareto"]] == [2, 3]
+    kept = {path.parent.name for path in task.study_folder.glob("trials/*/adapter")}
+    assert kept == {"2", "3"}, "every trial of the front keeps its adapter"
+    assert (task.study_folder / "plots" / "pareto.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "sampler", [Sampler.tpe, Sampler.random, pytest.param(Sampler.gp, marks=pytest.mark.slow)]
+)
+def test_samplers_take_two_objectives(make_task, rows, sampler):
+    task = make_task(
+        "lora.r=choice(4,8,16)", second_objective="tokens_per_s", n_trials=3, sampler=sampler
+    )
+    sweep(task)
+    assert len(rows(task.study_folder)) == 3
+
+
+def test_pictures_and_a_page(make_task):
+    task = make_task("lora.r=4,8,16", "optimizer.lr=1e-3,1e-4")
+    sweep(task)
+    names = {path.name for path in (task.study_folder / "plots").iterdir()}
+    assert names == {"history.png", "importance.png", "slice.png"}
+    page = (task.study_folder / "plots.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert "http" not in page.replace("https", "http").split("</style>")[1].lower()
+
+
+def test_one_trial_makes_no_picture(make_task):
+    task = make_task("lora.r=8")
+    sweep(task)
+    assert not (task.study_folder / "plots").exists()
+
+
+def test_trials_are_grouped_by_study_in_the_tracker(make_task, launches):
+    sweep(make_task("lora.r=8"))
+    task = make_task("lora.r=8", "logger.experiment=mine", study_name="other")
+    sweep(task)
+    assert "logger.experiment='study'" in launches(task.folder / "study")[0]
+    assert "logger.experiment='other'" not in launches(task.study_folder)[0]

@@ -17,6 +17,7 @@ from evqa.config.help import help_text
 from evqa.config.keys import walk
 from evqa.config.register import config_dir, options, register_configs
 from evqa.config.sweep import SweeperConfig
+from evqa.errors import UserError
 from evqa.sweep.run import searched_space
 
 LIMIT_S = 60
@@ -167,3 +168,28 @@ def test_the_sweeper_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_best_takes_the_overrides_of_the_best_trial(start, tmp_path):
+    finish(start("lora.r=32,16,8", "seed=5", "hydra.sweeper.study_name=mine"))
+    from evqa.config.best import with_best
+
+    place = f"paths.outputs_dir={tmp_path}"
+    words = with_best("train", [place, "best=mine", "seed=6"])
+    assert words == ["seed=5", f"paths.outputs_dir={tmp_path}", "lora.r=16", place, "seed=6"]
+    assert with_best("train", ["lora.r=4"]) == ["lora.r=4"]
+    assert with_best("train", ["best=null", "lora.r=4"]) == ["best=null", "lora.r=4"]
+    with pytest.raises(UserError, match="best=none: no study .*; there are mine"):
+        with_best("train", [place, "best=none"])
+
+
+def test_run_names_the_best_trial_of_a_sweep(start, tmp_path):
+    finish(start("lora.r=32,16,8", "hydra.sweeper.study_name=mine"))
+    from evqa.runs import find_run
+
+    wanted = tmp_path / "sweeps" / "mine" / "trials" / "1"
+    assert find_run(tmp_path, "mine") == wanted
+    assert find_run(tmp_path, str(tmp_path / "sweeps" / "mine")) == wanted
+    (tmp_path / "sweeps" / "mine" / "best.yaml").unlink()
+    with pytest.raises(UserError, match="no trial has finished"):
+        find_run(tmp_path, "mine")

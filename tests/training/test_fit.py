@@ -93,7 +93,12 @@ def test_it_learns_and_writes_what_the_design_lists(reference):
     assert [line["step"] for line in lines] == list(range(1, 16))
     assert lines[-1]["loss"] < 0.9 * lines[0]["loss"]
     assert {p.name for p in (folder / "checkpoints").iterdir()} == {BEST, LAST}
-    assert sorted(p.name for p in folder.iterdir()) == ["adapter", "checkpoints", "steps.jsonl"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "adapter",
+        "checkpoints",
+        "steps.jsonl",
+        "validations.jsonl",
+    ]
     assert result.num_steps == 15
     assert result.validation_loss > 0
     assert set(lines[0]) == {
