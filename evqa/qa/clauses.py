@@ -72,6 +72,10 @@ stand run apply arrive happen occur remain stay improve expand shrink
 """
 _INTRANSITIVE = frozenset(_INTRANSITIVE_TEXT.split())
 _SURELY_FINITE = frozenset([*BE, *MODALS, "has", "have", "had"])
+_PARTICIPLES_TEXT = """
+seen done gone taken given grown risen fallen driven shown written begun known drawn become come
+"""
+_PARTICIPLES = frozenset(_PARTICIPLES_TEXT.split())
 _RELATIVE = frozenset({"that", "which", "who", "whose", "where", "when", "whatever"})
 _NEVER_TEXT = "a an the of to in on at for with by from and or as per than its their his her this"
 _NEVER_BEFORE_VERB = frozenset(_NEVER_TEXT.split())
@@ -289,7 +293,11 @@ def _verb_forms(words: list[str], subject: str) -> tuple[str, str, str] | None:
     first = rest.split()[0].lower() if rest else ""
     second = rest.split()[1].lower() if len(rest.split()) > 1 else ""
     is_perfect = first in PAST or first in _NO_OBJECT or first.endswith(("ed", "ly"))
-    is_perfect = is_perfect or (first in ("all", "both", "each") and second in PAST)
+    is_perfect = (
+        is_perfect
+        or first in _PARTICIPLES
+        or (first in ("all", "both", "each") and second in PAST)
+    )
     if base != "have" or not is_perfect:
         return auxiliary, base, rest
     # "has applied since": has asks, as a form of be does.

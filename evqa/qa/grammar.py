@@ -104,7 +104,7 @@ POINTING = re.compile(
     re.IGNORECASE,
 )
 _BAD_START = re.compile(
-    r"^(?:let['’]s|let|please|it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|"
+    r"^(?:let['’]s|let|please|further|furthermore|incidentally|it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|"
     r"when|where|why|how|if|"
     r"because|although|though|while|since|as|after|before|until|unless|once|whether|and|or|but|so|"
     r"not|only|even|just|yes|no|nor|both|others?|some|many|few|most of them|one|two|three|four|"
@@ -121,6 +121,7 @@ a an the each every most all any no some many few several older newer modern pub
 typical ordinary
 """
 _DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
+_HEDGES = frozenset({"around", "about", "nearly", "almost", "over", "roughly", "approximately"})
 _NO_HEAD = _DETERMINERS | {"to", "of", "in", "by", "used", "for", "with", "on", "at", "from"}
 MAX_SUBJECT_WORDS = 14
 _ORDERS_TEXT = """
@@ -254,7 +255,7 @@ def lower_first(text: str, vocabulary: Vocabulary) -> str:
     """Return a subject as it is written inside a sentence."""
     words = text.split()
     first, following = words[0], words[1] if len(words) > 1 else "x"
-    if first.lower() in _DETERMINERS:
+    if first.lower() in _DETERMINERS or first.lower() in _HEDGES:
         return text[0].lower() + text[1:]
     if first[1:] != first[1:].lower() or any(map(str.isdigit, first)):
         return text

@@ -38,6 +38,10 @@ ASKS = {
 TIME_UNITS = frozenset({"s", "min", "h", "day", "week", "month", "year"})
 MONEY_UNITS = frozenset({"eur", "usd", "gbp", "cent", "pence"})
 _PAYING = frozenset({"cost", "pay", "charge", "save", "receive", "earn", "need", "give"})
+_ATTRIBUTIVE = re.compile(
+    r"\s+(?!(?:at|on|per|for|in|of|to|from|with|by|an?|each|every|during|after|before|and|or|as|than|"
+    r"when|under|over|between|within|more|less|because|into|through|out|up|if|once|while|so)\b)[A-Za-z]"
+)
 _TIME_VERBS = frozenset({"take", "last", "need"})
 _HEDGE = (
     r"(?:about|around|roughly|approximately|up to|at least|at most|only|over|under|more than|"
@@ -118,7 +122,7 @@ def _of_verb(clause: Clause, amount: Amount) -> Iterator[str]:
     unit = amount.mention.quantity.unit
     if " " in clause.verb:
         # "reduces from 85% of chargers to 70%": the amount has a tail that no question can carry.
-        if not amount.after.startswith(" of "):
+        if not amount.after.startswith(" of ") and not clause.verb.endswith(" from"):
             yield _ask("What", clause, amount.after)
     elif unit == "%":
         if match := _OF.match(BOUNDARY.sub("", amount.after)):
@@ -134,6 +138,8 @@ def _of_verb(clause: Clause, amount: Amount) -> Iterator[str]:
 
 def _measured(clause: Clause, amount: Amount) -> Iterator[str]:
     unit = amount.mention.quantity.unit
+    if _ATTRIBUTIVE.match(amount.after):  # "400 kW chargers": chargers are asked for, no power
+        return
     if unit in TIME_UNITS and clause.verb in _TIME_VERBS:
         yield _ask("How long", clause, amount.after)
         yield _ask(ASKS[unit][0], clause, amount.after)

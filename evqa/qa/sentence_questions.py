@@ -92,7 +92,8 @@ _DEBRIS = re.compile(
     r"^(?:Source|Note|Figure|Table|Box|Retrieved|See|Archived|Copyright)s?\b|"
     r"\b(?:Figure|Table|Box) \d|\bIEA\. |\bpp?\. \d|(?<![’'.\w-])[b-hj-z] [a-z]{3,}|"
     r"\b[aA] ([b-df-hj-np-tv-z])\1|[a-z] -[a-z]|\w- (?!and|or|to)\w|\.\.\.|https?:|[{}<>=|]|"
-    r"\bCC BY\b|^[B-HJ-Z] [a-z]{3,}|(?<=[a-zA-Z] )(?:The|This|These|However|Although) (?=[a-z])"
+    r"\bCC BY\b|\bthe following\b|\bas follows\b|^[B-HJ-Z] [a-z]{3,}|"
+    r"(?<=[a-zA-Z] )(?:The|This|These|However|Although) (?=[a-z])"
 )
 # A heading that ran into the sentence: "surge ahead Electrification of road transport".
 _RUN_ON = re.compile(r"(?<=[a-z] )[A-Z][a-z]{2,}(?:tion|ing|ment|tions|ies|ers)(?= [a-z])")

@@ -55,7 +55,7 @@ _SHARE = re.compile(
     r"(?P<share>\d[\d.,]* ?(?:%|percent|per cent)) of (?P<whole>(?:the |all |new |global )?"
     r"[\w-]+(?: [\w-]+){0,3}?)(?P<after>(?: (?:in|by|at|during|worldwide)\b.*)?)$"
 )
-MIN_CONFIRMED_WORDS, MAX_CONFIRMED_WORDS, MIN_REST_WORDS = 6, 24, 2
+MIN_CONFIRMED_WORDS, MAX_CONFIRMED_WORDS, MIN_REST_WORDS = 5, 24, 2
 _HALF = re.compile(r" (?:and|or|but) |,(?! (?:which|while|so|because|but|with|as|where))")
 _LOOSE_ENDS_TEXT = """
 a an the of to in on at for with by from as is are be both either more less than over

@@ -1,7 +1,7 @@
 """The offline generator: golden questions, one for each form of sentence."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from records_for_tests import chunk, document
 
@@ -189,6 +189,7 @@ SENTENCES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(SENTENCES, max_size=8))
 def test_whatever_stands_there_every_answer_is_supported(parts):
     held = passage("\n\n".join(parts))
