@@ -221,7 +221,22 @@ def _provenance(what: Asked) -> dict[str, str]:
         told["trained by"] = f"{manifest.get('command')} at commit {manifest.get('git_commit')}"
         told["trained on"] = str((manifest.get("dataset") or {}).get("id"))
         told["base weights"] = str((manifest.get("base") or {}).get("sha256"))
+        told |= _contamination(manifest)
     return told
+
+
+def _contamination(manifest: dict[str, Any]) -> dict[str, str]:
+    """Say what of the benchmark stands in the training pairs, where that was allowed."""
+    folder = (manifest.get("dataset") or {}).get("folder")
+    certificate = Path(folder) / "contamination.json" if folder else None
+    if certificate is None or not certificate.is_file():
+        return {"contamination": "no certificate here"}
+    leaks = read_json(certificate).get("leaks") or []
+    if not leaks:
+        return {"contamination": "no training pair says what the benchmark says"}
+    policy = (manifest["config"].get("benchmark") or {}).get("allow_leaks")
+    told = f"{len(leaks)} training pairs ask for facts of the benchmark in other words"
+    return {"contamination": f"{told} (benchmark.allow_leaks={policy})"}
 
 
 def results_json(what: Asked, evaluation: "Evaluation") -> dict[str, Any]:
