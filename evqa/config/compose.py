@@ -108,7 +108,8 @@ def compose_config(name: str, overrides: Sequence[str]) -> DictConfig:
 def one_line(error: BaseException) -> str:
     """Return what is wrong as one line, the full key first where the library names it."""
     cause: BaseException = error
-    while cause.__cause__ is not None:
+    # under a debugger OmegaConf keeps the causes below its own message too
+    while cause.__cause__ is not None and not getattr(cause, "full_key", None):
         cause = cause.__cause__
     key = getattr(cause, "full_key", None)
     message = " ".join(str(getattr(cause, "msg", None) or cause).split())
