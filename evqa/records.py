@@ -254,6 +254,9 @@ class Dropped(Record):
     detail: str
 
 
+# Field of a request record that holds the SHA-256 of all its others (canonical JSON).
+SEAL = "record_sha256"
+
 R = TypeVar("R", bound=Record)
 
 

@@ -8,8 +8,7 @@ from typing import Any
 from evqa.errors import UserError
 from evqa.files import sha256_bytes, sha256_json
 from evqa.lineage.chain import Chain
-
-SEAL = "record_sha256"
+from evqa.records import SEAL
 
 
 def find_request(chain: Chain, folder: Path, request_id: str) -> dict[str, Any] | None:

@@ -17,8 +17,8 @@ from typing import Any
 
 import orjson
 
-from evqa.files import sha256_bytes
-from evqa.records import Record
+from evqa.files import sha256_bytes, sha256_json
+from evqa.records import SEAL, Record
 
 LOOK_EVERY_S = 1.0
 
@@ -147,6 +147,7 @@ class RequestLog:
         row = {name: getattr(record, name) for name in RequestRecord.__slots__}
         if not self.record_text:
             del row["prompt"], row["answer"]
+        row[SEAL] = sha256_json(row)
         self._file.append(self._folder, record.time[:10], row)
 
     def close(self) -> None:

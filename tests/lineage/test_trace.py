@@ -13,6 +13,27 @@ def follow(world, answer=None, request=REQUEST, **options):
     return trace(world.outputs, world.registry, world.root, request, answer, **options)
 
 
+def test_a_record_as_the_proxy_writes_it_is_whole(world):
+    """The seal that the proxy sets is the one that a trace checks, over the line on the disk."""
+    from evqa.files import sha256_bytes
+    from evqa.serving.usage import RequestLog, RequestRecord
+
+    shutil.rmtree(world.requests.parent)
+    for number, record_text in enumerate((True, False)):
+        log = RequestLog(world.requests.parent, record_text=record_text)
+        log.append(
+            RequestRecord(
+                id=f"req-{number}", time="2026-01-01T00:00:00.000+00:00", key_id="k",
+                version="evqa/1", model="evqa", prompt_sha256="0" * 64,
+                answer_sha256=sha256_bytes(ANSWER.encode()), num_prompt_tokens=31,
+                num_completion_tokens=9, ttft_ms=None, latency_ms=80.922, status=200,
+                prompt=[{"role": "user", "content": "Wie viel? ½ \u2028 \U0001f600"}], answer=ANSWER,
+            )
+        )  # fmt: skip
+        log.close()
+        assert follow(world, ANSWER, request=f"req-{number}").problems == []
+
+
 def test_an_answer_is_followed_to_its_document_page_and_licence(world):
     found = follow(world)
     assert found.problems == []
