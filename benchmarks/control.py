@@ -21,8 +21,8 @@ from evqa.config import TrainConfig, from_dict, project_dir
 from evqa.data.dataset import build_samples
 from evqa.evaluation.benchmark import load_benchmark
 from evqa.evaluation.compare import Interval, paired_difference
+from evqa.evaluation.comparison import BASE, TUNED
 from evqa.evaluation.metrics import score
-from evqa.evaluation.quick import BASE, TUNED
 from evqa.files import write_json
 from evqa.ledger import Ledger
 from evqa.models.generate import Generator
@@ -107,7 +107,7 @@ def report(config: TrainConfig, asked: list[Question], texts: dict[str, list[str
             confidence=config.metrics.confidence,
             num_samples=config.metrics.bootstrap_samples,
             seed=config.seed,
-        )
+        ).interval
         for other in (BASE, CONTROL)
     }
     values = {name: sum(found) / len(found) for name, found in rows.items()}
