@@ -101,7 +101,7 @@ class TrainerConfig:
     gradient_clip_norm: float = number(1.0, ge=0, doc="largest gradient norm (0: no clipping)")
     validate_every_n_epochs: int = number(1, ge=1, doc="epochs between validations")
     num_threads: int = number(0, ge=0, le=1024, doc="CPU threads (0: PyTorch's choice)")
-    deterministic: bool = setting(True, "refuse operations that are not reproducible")
+    deterministic: bool = setting(True, "reproducible operations; those without one warn")
 
     def conflicts(self) -> Iterator[tuple[str, str]]:
         """Yield settings that contradict each other."""
