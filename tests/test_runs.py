@@ -51,9 +51,9 @@ def test_an_unfinished_run_names_the_resume_command(tmp_path):
         find_run(tmp_path, "a")
 
 
-def test_a_sweep_folder_asks_for_a_trial(tmp_path):
+def test_a_sweep_without_a_finished_trial_has_no_best(tmp_path):
     (tmp_path / "sweep" / "trials" / "0").mkdir(parents=True)
-    with pytest.raises(UserError, match="a sweep; name one of its trials"):
+    with pytest.raises(UserError, match="a sweep of which no trial has finished yet"):
         find_run(tmp_path, str(tmp_path / "sweep"))
 
 

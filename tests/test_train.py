@@ -312,7 +312,7 @@ class TestMistakes:
 
     def test_over_the_memory_budget(self, place):
         done = run(place, "memory.budget_gib=0.001")
-        check_one_line(done, 4, "memory.budget_gib=0.001")
+        check_one_line(done, 4, "0.001 GiB may be used", "memory.budget_gib")
 
     def test_evaluate_before_any_run_leaves_nothing(self, tmp_path):
         check_one_line(run(tmp_path, script="evaluate.py"), 2, "python train.py")
