@@ -71,7 +71,7 @@ def html(evaluation: Evaluation, pictures: Sequence[charts.Chart]) -> str:
         evaluation=evaluation,
         comparison=comparison,
         verdict=evaluation.verdict,
-        pictures=[(chart.title, Markup(chart.svg)) for chart in pictures],  # noqa: S704  our own
+        pictures=[(chart.title, Markup(chart.svg)) for chart in pictures],  # noqa: S704  # nosec B704
         rows=comparison_rows(comparison, METRICS),
         retention_rows=_retention_rows(evaluation),
         answers=[_marked(comparison, row) for row in _sample_rows(comparison)],

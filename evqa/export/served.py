@@ -86,7 +86,7 @@ class ServedGenerator:
             headers={"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310  # nosec B310
                 return json.load(reply)
         except (urllib.error.URLError, TimeoutError, ValueError) as error:
             raise OutsideError(f"the engine does not answer {path}: {error}") from None
