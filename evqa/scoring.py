@@ -197,10 +197,12 @@ def _trained_run(systems: Sequence[System]) -> Path | None:
 
 
 def _steps(systems: Sequence[System]) -> list[dict[str, Any]]:
+    """Return the losses of the trained run, step by step: of its training and validations."""
     run = _trained_run(systems)
-    if run is None or not (run / "steps.jsonl").is_file():
-        return []
-    lines = (run / "steps.jsonl").read_text(encoding="utf-8").splitlines()
+    files = [] if run is None else [run / "steps.jsonl", run / "validations.jsonl"]
+    lines = [
+        line for file in files if file.is_file() for line in file.read_text("utf-8").splitlines()
+    ]
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 

@@ -94,6 +94,19 @@ def test_adapter_and_merged_version_answer_alike_in_float32(outputs, tmp_path):
     assert adapter == merged
 
 
+def test_the_report_draws_the_runs_losses_of_training_and_validation(outputs, tmp_path):
+    own = tmp_path / "outputs"
+    shutil.copytree(outputs, own, symlinks=True)
+    run = (own / "runs" / "latest").resolve()
+    (run / "steps.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.5}\n{"st')
+    (run / "validations.jsonl").write_text('{"step": 2, "validation_loss": 1.75}\n')
+    made = evaluate(own, tmp_path / "e", "performance=none", "retention=none")
+    assert [step.get("validation_loss") for step in made.steps] == [None, None, 1.75]
+    page = (tmp_path / "e" / "report.html").read_text()
+    assert "training loss" in page
+    assert "validation loss" in page
+
+
 def test_the_second_time_gives_the_same_answers_and_scores(outputs, tmp_path):
     for name in "ab":
         evaluate(outputs, tmp_path / name, "performance=none", "retention=none")
