@@ -97,6 +97,7 @@ def test_adapter_and_merged_version_answer_alike_in_float32(outputs, tmp_path):
 def test_the_report_draws_the_runs_losses_of_training_and_validation(outputs, tmp_path):
     own = tmp_path / "outputs"
     shutil.copytree(outputs, own, symlinks=True)
+    shutil.copy(outputs.parent / "questions.jsonl", tmp_path)
     run = (own / "runs" / "latest").resolve()
     (run / "steps.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.5}\n{"st')
     (run / "validations.jsonl").write_text('{"step": 2, "validation_loss": 1.75}\n')
