@@ -14,8 +14,7 @@ from evqa.config.jobs import TrainConfig
 from evqa.config.model import Dtype, LoraTargets, QuantizationKind
 from evqa.errors import GateError
 from evqa.memory.gpu import Gpu
-from evqa.memory.planner import MemoryPlan, plan_training
-from evqa.memory.terms import GIB
+from evqa.memory.planner import MemoryPlan, Placement, plan_training, with_slack
 
 SMALL_TILE_TOKENS = 2048
 MIN_LENGTH_TOKENS = 256
@@ -203,10 +202,9 @@ def plain_recipe(config: TrainConfig, shape: Architecture, gpu: Gpu | None = Non
     backward = ("layer_activations", "layer_gradients", "dequantisation")
     layer = {name: plan.step[name] for name in backward}
     step = {**kept, **layer} if sum(layer.values()) > logits else {**kept, "logits": logits}
-    if "allocator_slack" in plan.step:
-        step["allocator_slack"] = 0.04 * sum(step.values()) + 0.05 * GIB
     return MemoryPlan(
-        static=static, step=step, validation=plan.validation, host=plan.host, merge=plan.merge,
+        static=static, step=with_slack(step, Placement.of(plain, gpu)),
+        validation=plan.validation, host=plan.host, merge=plan.merge,
         serving=plan.serving, budget_gib=plan.budget_gib, is_gpu=plan.is_gpu,
     )  # fmt: skip
 

@@ -122,8 +122,8 @@ def plan_training(config: TrainConfig, shape: Architecture, gpu: Gpu | None = No
     step = _step_terms(config, shape, tokens, place)
     return MemoryPlan(
         static=_static_terms(config, shape, place),
-        step=_with_slack(step, place),
-        validation=_with_slack(_validation_terms(config, shape, tokens, place), place),
+        step=with_slack(step, place),
+        validation=with_slack(_validation_terms(config, shape, tokens, place), place),
         host=_host_terms(config, shape, tokens, place),
         merge=merge_terms(shape),
         serving=serving_terms(shape, config.model.max_length_tokens),
@@ -239,7 +239,8 @@ def _validation_terms(
     return layer if sum(layer.values()) >= logits else {"logits": logits}
 
 
-def _with_slack(terms: Terms, place: Placement) -> Terms:
+def with_slack(terms: Terms, place: Placement) -> Terms:
+    """Add what the CUDA allocator holds beside the terms of a step (bytes); none on a CPU."""
     if not place.is_gpu:
         return terms
     slack = ALLOCATOR_SHARE * sum(terms.values()) + ALLOCATOR_GIB * GIB
