@@ -1,12 +1,12 @@
 """One served version: its engines, what it grants, how it has done so far."""
 
-import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
+from evqa.serving.in_flight import InFlight
 from evqa.serving.protocol import Limits
 from evqa.serving.upstream import UpstreamPool
 
@@ -46,14 +46,13 @@ class Outcomes:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Deployment:
+class Deployment(InFlight):
     """A version that requests can be sent to.
 
     Attributes:
         version: Told in every answer's ``x-model-version``.
         says_done: The engine ends its streams with ``[DONE]``.
         engine: The process, null where engines run elsewhere.
-        in_flight: Requests being answered.
         ready_at_s: When the engine last began to answer, seconds (monotonic).
         start_took_s: How long that took, seconds.
         num_restarts: How often in a row it ended soon.
@@ -64,22 +63,14 @@ class Deployment:
     pool: UpstreamPool
     says_done: bool = True
     engine: "EngineProcess | None" = None
-    in_flight: int = 0
     ready_at_s: float = field(default_factory=time.monotonic)
     start_took_s: float = 0.0
     num_restarts: int = 0
     outcomes: Outcomes = field(default_factory=Outcomes)
-    _idle: asyncio.Event | None = None
 
     def enter(self) -> None:
         """Count a request in."""
         self.in_flight += 1
-
-    def leave(self) -> None:
-        """Count a request out."""
-        self.in_flight -= 1
-        if self._idle is not None and not self.in_flight:
-            self._idle.set()
 
     def next_backoff_s(self, steady_s: float, max_s: float) -> float:
         """Return how long to wait before the engine is started again, seconds.
@@ -90,15 +81,3 @@ class Deployment:
             self.num_restarts = 0
         self.num_restarts += 1
         return float(min(max_s, 2 ** (self.num_restarts - 1)))
-
-    async def wait_idle(self, timeout_s: float) -> bool:
-        """Wait until nothing is in flight; tell whether that came about in time."""
-        if not self.in_flight:
-            return True
-        self._idle = asyncio.Event()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True

@@ -8,13 +8,14 @@ import asyncio
 from collections import deque
 
 from evqa.serving.api_error import ApiError
+from evqa.serving.in_flight import InFlight
 
 RETRY_AFTER_S = 1
 STOPPING = "server_stopping"
 
 
-class Gate:
-    """Counts requests in flight.
+class Gate(InFlight):
+    """Bounds the requests in flight.
 
     Args:
         max_in_flight: Requests relayed at once.
@@ -22,18 +23,16 @@ class Gate:
         queue_s: Longest wait, seconds.
 
     Attributes:
-        in_flight: Requests that have entered and not left.
         draining: Nothing new is admitted; what waits still is.
     """
 
     def __init__(self, max_in_flight: int, max_queue: int, queue_s: float) -> None:
+        super().__init__()
         self._max_in_flight = max_in_flight
         self._max_queue = max_queue
         self._queue_s = queue_s
         self._paused = False
-        self._idle: asyncio.Event | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self.in_flight = 0
         self.draining = False
 
     @property
@@ -71,25 +70,6 @@ class Gate:
             if isinstance(error, TimeoutError):
                 raise busy("the server is full", "server_busy") from None
             raise
-
-    def leave(self) -> None:
-        """Give the place back; the next that waits has it."""
-        self.in_flight -= 1
-        self._admit()
-        if self._idle is not None and not self.in_flight:
-            self._idle.set()
-
-    async def wait_idle(self, timeout_s: float) -> bool:
-        """Wait until nobody is inside; tell whether that came about in time."""
-        if not self.in_flight:
-            return True
-        self._idle = asyncio.Event()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True
 
     def pause(self) -> None:
         """Let everybody wait."""

@@ -109,6 +109,7 @@ class _Running:
         self.target_rows = torch.zeros_like(hidden) if with_gradient else None
 
     def add(self, rows: slice, start: int, weight: Tensor) -> None:
+        """Take in a tile (W × H, its first word ``start``) for some of the positions."""
         logits = (self.hidden[rows].to(weight.dtype) @ weight.t()).float()
         place = self.targets[rows] - start
         hit = (place >= 0) & (place < weight.shape[0])
@@ -128,11 +129,13 @@ class _Running:
         target_rows[hit] = weight[place[hit]].to(target_rows.dtype)
 
     def finished_gradient(self) -> Tensor:
+        """Return the gradient of each hidden state, N × H."""
         assert self.gradient is not None
         assert self.target_rows is not None
         return self.gradient.div_(self.sum[:, None]).sub_(self.target_rows)
 
     def losses(self) -> Tensor:
+        """Return N losses, nats."""
         return self.maximum + self.sum.log() - self.target_logit
 
 
