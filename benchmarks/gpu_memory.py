@@ -57,15 +57,7 @@ def random_model(config: TrainConfig, device: Any) -> Any:
     shape = Architecture.from_config(config.model.architecture)
     own = AutoConfig.for_model(
         str(shape.family),
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.hidden_size,
-        intermediate_size=shape.intermediate_size,
-        num_hidden_layers=shape.num_layers,
-        num_attention_heads=shape.num_attention_heads,
-        num_key_value_heads=shape.num_key_value_heads,
-        head_dim=shape.head_dim,
-        tie_word_embeddings=shape.tie_word_embeddings,
-        max_position_embeddings=8192,
+        **{**shape.transformers_values(), "max_position_embeddings": 8192},
         use_cache=False,
         pad_token_id=0,
     )

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from evqa.architectures import Architecture
 from evqa.config import load_config, project_dir
 from evqa.files import write_json
 from evqa.provenance import git_commit, instruction_sets
@@ -37,17 +38,8 @@ def build(model: str, folder: Path) -> None:
     from evqa.export.checkpoint import PlannedTensor, write_checkpoint
 
     shape = load_config("train", [f"model={model}"]).model.architecture
-    config = LlamaConfig(
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.hidden_size,
-        intermediate_size=shape.intermediate_size,
-        num_hidden_layers=shape.num_layers,
-        num_attention_heads=shape.num_attention_heads,
-        num_key_value_heads=shape.num_key_value_heads,
-        head_dim=shape.head_dim,
-        tie_word_embeddings=shape.tie_word_embeddings,
-        dtype="bfloat16",
-    )
+    numbers = Architecture.from_config(shape).transformers_values()
+    config = LlamaConfig(**numbers, dtype="bfloat16")
     with torch.device("meta"):
         empty = AutoModelForCausalLM.from_config(config)
     names = {n: t for n, t in empty.state_dict().items() if n != "lm_head.weight"}

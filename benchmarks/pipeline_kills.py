@@ -11,7 +11,6 @@ benchmarks/results/pipeline_kills.json, stamped with the commit.
 import argparse
 import json
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from killing import killed
 
 from evqa.config import project_dir
 from evqa.files import sha256_file, write_json
@@ -44,20 +45,6 @@ def run(place: Path) -> float:
     start = time.monotonic()
     subprocess.run(command(place), cwd=project_dir(), check=True, capture_output=True)  # noqa: S603
     return time.monotonic() - start
-
-
-def killed(place: Path, after_s: float) -> bool:
-    """Start the pipeline and kill it after a while; return whether it was still running."""
-    process = subprocess.Popen(  # noqa: S603
-        command(place), cwd=project_dir(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        process.wait(timeout=after_s)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        return True
-    return False
 
 
 def left(place: Path) -> dict[str, Any]:
@@ -92,7 +79,7 @@ def series(root: Path, num_kills: int, seed: int) -> dict[str, Any]:
     deaths = ends = 0
     with progress("killing", num_kills) as bar:
         while deaths < num_kills:
-            died = killed(root / "killed", rng.uniform(1.0, whole_s / 2))
+            died = killed(command(root / "killed"), rng.uniform(1.0, whole_s / 2))
             deaths, ends = deaths + died, ends + (not died)
             bar.add(int(died))
     run(root / "killed")

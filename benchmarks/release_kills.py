@@ -9,13 +9,14 @@ nothing hidden behind. Writes benchmarks/results/release_kills.json, stamped wit
 
 import argparse
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from killing import killed
 
 from evqa.config import project_dir
 from evqa.files import write_json
@@ -35,20 +36,6 @@ def command(run: Path, registry: Path) -> list[str]:
         f"registry.folder='{registry}'",
         f"paths.outputs_dir='{registry.parent}'",
     ]
-
-
-def killed(words: list[str], after_s: float) -> bool:
-    """Run a command and kill it after a while; return whether it was still running."""
-    process = subprocess.Popen(  # noqa: S603
-        words, cwd=project_dir(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        process.wait(timeout=after_s)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        return True
-    return False
 
 
 def broken(registry: Registry) -> list[str]:

@@ -95,6 +95,12 @@ class Architecture:
         except KeyError as error:
             raise UserError(f"{where}: {error.args[0]} is missing") from None
 
+    def transformers_values(self) -> dict[str, Any]:
+        """Return the numbers under the names that transformers' configs have (not the family)."""
+        renamed = {"family": None, "num_layers": "num_hidden_layers"}
+        values = dataclasses.asdict(self)
+        return {name: v for key, v in values.items() if (name := renamed.get(key, key))}
+
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
         """Return ``{module: (in_features, out_features)}`` of one layer's projections."""
         hidden, width = self.hidden_size, self.intermediate_size

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from evqa.architectures import Architecture
 from evqa.config.compose import to_dict
 from evqa.config.model import ModelConfig
 from evqa.errors import UserError
@@ -97,18 +98,9 @@ def build_llama(model: ModelConfig, tokenizer: Any) -> Any:
     """Return a randomly initialised Llama of ``model.architecture``; seed torch before."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    numbers = model.architecture
+    values = Architecture.from_config(model.architecture).transformers_values()
     config = LlamaConfig(
-        vocab_size=max(numbers.vocab_size, len(tokenizer)),
-        hidden_size=numbers.hidden_size,
-        intermediate_size=numbers.intermediate_size,
-        num_hidden_layers=numbers.num_layers,
-        num_attention_heads=numbers.num_attention_heads,
-        num_key_value_heads=numbers.num_key_value_heads,
-        head_dim=numbers.head_dim,
-        max_position_embeddings=numbers.max_position_embeddings,
-        tie_word_embeddings=numbers.tie_word_embeddings,
-        attention_bias=numbers.attention_bias,
+        **{**values, "vocab_size": max(values["vocab_size"], len(tokenizer))},
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

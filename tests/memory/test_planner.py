@@ -122,17 +122,7 @@ def test_shapes_of_every_model_option_equal_transformers_on_the_meta_device(name
     from transformers import AutoConfig, AutoModelForCausalLM
 
     _config, shape, _plan = plan_of(f"model={name}")
-    own = AutoConfig.for_model(
-        str(shape.family),
-        vocab_size=shape.vocab_size,
-        hidden_size=shape.hidden_size,
-        intermediate_size=shape.intermediate_size,
-        num_hidden_layers=shape.num_layers,
-        num_attention_heads=shape.num_attention_heads,
-        num_key_value_heads=shape.num_key_value_heads,
-        head_dim=shape.head_dim,
-        tie_word_embeddings=shape.tie_word_embeddings,
-    )
+    own = AutoConfig.for_model(str(shape.family), **shape.transformers_values())
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(own)
     assert sum(p.numel() for p in model.parameters()) == shape.num_parameters
