@@ -18,7 +18,7 @@ import aiohttp
 from evqa.config.data import WebConfig
 from evqa.files import sha256_bytes
 from evqa.progress import progress
-from evqa.records import Document, Dropped
+from evqa.records import Dropped
 from evqa.sources.addresses import PrivateAddressError, PublicResolver, check_literal
 from evqa.sources.http_cache import CachedPage, HttpCache
 from evqa.sources.listings import expand
@@ -166,13 +166,7 @@ class Fetcher:
         try:
             return self._cache.raw(await self._fetch(url, cached, kinds))
         except UnreadableError as error:
-            return Dropped(
-                stage=STAGE,
-                id=Document.make_id(url, ""),
-                source=url,
-                reason=error.reason,
-                detail=error.detail,
-            )
+            return error.drop(STAGE, url)
 
     async def _fetch(
         self, url: str, cached: CachedPage | None, kinds: dict[str, str]

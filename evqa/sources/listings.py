@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urljoin
 
 from evqa.config.data import WebConfig
-from evqa.records import Document, Dropped
+from evqa.records import Dropped
 from evqa.sources.raw import RawFile, UnreadableError
 
 STAGE = "fetch"
@@ -46,23 +46,13 @@ async def expand(
         try:
             pages, nested = addresses(unpacked(result.path.read_bytes()), url)
         except UnreadableError as error:
-            failed.append(_drop(url, error))
+            failed.append(error.drop(STAGE, url))
             continue
         found |= dict.fromkeys(page for page in pages if wanted.search(page))
         fresh = [other for other in nested if other not in seen and depth < MAX_DEPTH]
         seen.update(fresh)
         queue += [(other, depth + 1) for other in fresh]
     return list(found)[: config.max_urls], failed
-
-
-def _drop(url: str, error: UnreadableError) -> Dropped:
-    return Dropped(
-        stage=STAGE,
-        id=Document.make_id(url, ""),
-        source=url,
-        reason=error.reason,
-        detail=error.detail,
-    )
 
 
 def unpacked(data: bytes) -> bytes:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evqa.errors import EvqaError
+from evqa.records import Document, Dropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +58,13 @@ class UnreadableError(EvqaError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+    def drop(self, stage: str, source: str) -> Dropped:
+        """Return the line of ``dropped.jsonl`` for a source of which nothing was got."""
+        return Dropped(
+            stage=stage,
+            id=Document.make_id(source, ""),
+            source=source,
+            reason=self.reason,
+            detail=self.detail,
+        )

@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from evqa.config.model import LoraConfig
 from evqa.data.collate import concatenated, padded
 from evqa.models.attention import attention_within_samples
 from evqa.models.head import save_vocabulary_memory
-from evqa.models.load import attach_adapter
 from evqa.training.losses import TiledCrossEntropy, batch_loss, head_tiles, labelled
 
 LENGTHS = (40, 36, 7, 23, 40, 12, 31, 2)
@@ -33,17 +31,6 @@ def rows():
 @pytest.fixture
 def batch(rows):
     return padded(rows, 0)
-
-
-@pytest.fixture
-def adapted(tiny_base):
-    """A model whose adapter does something."""
-    torch.manual_seed(5)
-    model = attach_adapter(tiny_base.model, LoraConfig(r=4, dropout=0.0))
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.05)
-    return model
 
 
 def theirs(model, batch):

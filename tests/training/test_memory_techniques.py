@@ -24,17 +24,6 @@ def batch():
     return concatenated(rows)
 
 
-@pytest.fixture
-def adapted(tiny_base):
-    torch.manual_seed(5)
-    model = attach_adapter(tiny_base.model, LoraConfig(r=4, dropout=0.0))
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.05)
-    model.train()
-    return model
-
-
 def step(model, batch):
     """Loss, gradients, and the bytes that autograd keeps between forward and backward."""
     model.zero_grad()
