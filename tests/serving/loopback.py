@@ -281,6 +281,11 @@ class ProxyUnderTest:
         files = sorted((self.folder / "requests").glob("*.jsonl"))
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
+    def wait_for_books(self, request_id):
+        """Until all is done with a request: its line in the log is the last that is written."""
+        log = self.folder / "server.log"
+        wait_until(lambda: log.exists() and request_id in log.read_text())
+
     def last_record(self, count=1):
         wait_until(lambda: len(self.records()) >= count)
         return self.records()[-1]

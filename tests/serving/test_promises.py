@@ -79,6 +79,7 @@ def test_a_monthly_budget_survives_a_restart(start_proxy):
 def test_a_stream_that_is_broken_off_is_paid_for_too(proxy):
     key = make_key(proxy, "partial", monthly_tokens=20)
     ask(proxy, key, "cut", stream=True)
+    proxy.last_record()  # is written after the journal
     journal = next((proxy.folder / "usage").iterdir())
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert lines[-1]["num_completion_tokens"] == 2
@@ -241,7 +242,8 @@ def test_the_log_is_json_lines_without_prompt_answer_or_key(proxy):
     proxy.chat(secret)
     proxy.chat(secret, stream=True)
     proxy.chat("500")
-    proxy.post(json=chat_body(secret), key="evqa-wrong-key")
+    refused = proxy.post(json=chat_body(secret), key="evqa-wrong-key")
+    proxy.wait_for_books(refused.headers["x-request-id"])
     proxy.log.close()
     text = (proxy.folder / "server.log").read_text()
     rows = [json.loads(line) for line in text.splitlines()]

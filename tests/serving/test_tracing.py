@@ -57,6 +57,7 @@ def test_spans_of_served_requests_name_what_the_engine_was_told(engine, start_pr
     proxy = start_proxy()
     proxy.state.accounts.tracer = Tracer("http://unused", exporter)
     answer = proxy.post(json=chat_body("a secret"), headers={"traceparent": PARENT})
+    proxy.wait_for_books(answer.headers["x-request-id"])
     proxy.state.accounts.tracer.close()
     (span,) = exporter.get_finished_spans()
     told = engine.headers[-1]["traceparent"]
