@@ -1,4 +1,4 @@
-"""Time-outs of a stream at the price of a subtraction an event.
+"""Time-outs of a stream at the price of a subtraction an event, and a beat for hasty streams.
 
 `asyncio.timeout` must cancel and set a timer at every event. Here an event notes the time, and one
 timer looks now and then how long ago that was.
@@ -7,6 +7,9 @@ timer looks now and then how long ago that was.
 import asyncio
 from types import TracebackType
 from typing import Self
+
+BEAT_S = 0.004  # a quarter of a screen's refresh
+HASTE_S = 0.006  # above the beat, so that a stream that was held once stays held
 
 
 class StreamClock:
@@ -46,10 +49,13 @@ class StreamClock:
         """
         return cls(total_s, total_s, total_s)
 
-    def tick(self) -> None:
-        """Note that something has happened."""
-        self._last = self._loop.time()
+    def tick(self) -> bool:
+        """Note that something has happened; tell whether it came in haste after the last."""
+        now = self._loop.time()
+        hasty = self._begun and now - self._last < HASTE_S
+        self._last = now
         self._begun = True
+        return hasty
 
     def __enter__(self) -> Self:
         self._look()
@@ -81,3 +87,36 @@ class StreamClock:
             self.what = "between two events"
         if self._task is not None:
             self._task.cancel()
+
+
+class Beat:
+    """Holds streams whose events come faster than anybody reads, so that several go out together.
+
+    Half of what an event costs is the kernel's, for a write of its own. One timer serves all the
+    streams; an event is held `BEAT_S` at most, and never the first of an answer.
+    """
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def hold(self, transport: asyncio.ReadTransport | None) -> None:
+        """Read no more from a transport until the next beat; return at once where it is lost."""
+        if transport is None or transport.is_closing():
+            return
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_later(BEAT_S, self._strike)
+        future = loop.create_future()
+        self._waiting.append(future)
+        transport.pause_reading()
+        await future
+        if not transport.is_closing():
+            transport.resume_reading()
+
+    def _strike(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():  # its stream may have been broken off meanwhile
+                future.set_result(None)

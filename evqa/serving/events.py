@@ -21,7 +21,7 @@ SEPARATORS = (b"\n\n", b"\r\n\r\n")
 MAX_PENDING_BYTES = 1 << 20
 READ_EVERY_BYTES = 1 << 14
 # a text as JSON spells it; within a text the quotes are escaped, so nothing there looks like it
-TEXT = re.compile(rb'"(?:content|text)": ?"((?:[^"\\]|\\.)*)"')
+TEXT = re.compile(rb'"(?:content|text)": ?"([^"\\]*(?:\\.[^"\\]*)*)"')
 
 
 class EventStream:

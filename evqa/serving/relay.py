@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -20,7 +20,7 @@ from evqa.serving.accounts import Accounts
 from evqa.serving.api_error import ApiError
 from evqa.serving.auth import KeyRing
 from evqa.serving.call import CLIENT_CLOSED_REQUEST, FAREWELL_S, Call
-from evqa.serving.clock import StreamClock
+from evqa.serving.clock import Beat, StreamClock
 from evqa.serving.events import EventStream
 from evqa.serving.fleet import Fleet
 from evqa.serving.gate import STOPPING, Gate, busy
@@ -69,6 +69,7 @@ class Proxy:
     max_body_bytes: int
     max_connections: int
     session: aiohttp.ClientSession | None = None
+    beat: Beat = field(default_factory=Beat)
 
     def authenticate(self, scope: Scope, route: str) -> ApiKey:
         """Return the key that a request brings.
@@ -265,7 +266,7 @@ class RelayEndpoint:
             content = response.content
             try:
                 while piece := await content.readany():
-                    clock.tick()
+                    hasty = clock.tick()
                     if events := stream.feed(piece):
                         if not call.answering:
                             call.first_byte_s = time.perf_counter() - call.started
@@ -273,6 +274,9 @@ class RelayEndpoint:
                         await call.piece(events)
                     if stream.failed:
                         raise engine_broke("ended with an error")
+                    # no connection: the answer is whole, and another request may have it
+                    if hasty and response.connection is not None:
+                        await self._proxy.beat.hold(response.connection.transport)
             except (aiohttp.ClientError, ValueError) as error:
                 detail = str(error) if isinstance(error, ValueError) else "was cut off"
                 raise engine_broke(detail) from None

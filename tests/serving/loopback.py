@@ -179,11 +179,11 @@ class MockEngine:
         if how.startswith("says done"):
             await response.write(event(chunk("data: [DONE]")))
             return await self._break(request, response, how)
-        for text in ("one ", "two ", "three"):
+        for text in texts_of(how):
             await response.write(event(chunk(text)))
             if how in ("hang mid", "cut", "half event") and text == "two ":
                 return await self._break(request, response, how)
-            await asyncio.sleep(float(how.removeprefix("slow ")) if "slow" in how else 0)
+            await asyncio.sleep(pause_s_of(how))
         await self._end(response, how, body)
         return response
 
@@ -210,6 +210,19 @@ class MockEngine:
             await asyncio.sleep(0.05)
         request.transport.abort()
         return response
+
+
+def texts_of(how):
+    """``hasty 300``: as many numbers; else three words."""
+    if how.startswith("hasty "):
+        return [f"{number} " for number in range(int(how.removeprefix("hasty ")))]
+    return ["one ", "two ", "three"]
+
+
+def pause_s_of(how):
+    if how.startswith("hasty "):
+        return 0.001
+    return float(how.removeprefix("slow ")) if "slow" in how else 0
 
 
 class ProxyUnderTest:

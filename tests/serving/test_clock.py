@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from evqa.serving.clock import StreamClock
+from evqa.serving.clock import BEAT_S, HASTE_S, Beat, StreamClock
 
 
 def timed_out(work):
@@ -79,3 +79,58 @@ def test_a_cancellation_from_outside_is_no_time_out():
             await task
 
     asyncio.run(work())
+
+
+def test_haste_is_told_from_the_second_event_on():
+    async def work():
+        with StreamClock(1, 1, 1) as clock:
+            told = [clock.tick(), clock.tick()]
+            await asyncio.sleep(3 * HASTE_S)
+            return [*told, clock.tick(), clock.tick()]
+
+    assert asyncio.run(work()) == [False, True, False, True]
+
+
+class FakeTransport:
+    def __init__(self):
+        self.closing = False
+        self.told = []
+
+    def is_closing(self):
+        return self.closing
+
+    def pause_reading(self):
+        assert not self.closing
+        self.told.append("pause")
+
+    def resume_reading(self):
+        assert not self.closing
+        self.told.append("resume")
+
+
+def test_a_beat_lets_all_go_on_together_but_those_that_have_left():
+    async def work():
+        beat = Beat()
+        transports = [FakeTransport() for _ in range(4)]
+        holds = [asyncio.create_task(beat.hold(transport)) for transport in transports]
+        await asyncio.sleep(0)
+        assert [t.told for t in transports] == [["pause"]] * 4
+        holds[0].cancel()
+        transports[1].closing = True
+        started = time.monotonic()
+        await asyncio.wait(holds)
+        assert holds[0].cancelled()
+        assert [t.told[1:] for t in transports] == [[], [], ["resume"], ["resume"]]
+        assert 0 < time.monotonic() - started < BEAT_S + 1
+        await beat.hold(transports[2])  # and again
+        assert transports[2].told == ["pause", "resume"] * 2
+
+    asyncio.run(work())
+
+
+def test_what_is_lost_is_not_waited_for():
+    lost = FakeTransport()
+    lost.closing = True
+    asyncio.run(Beat().hold(lost))
+    asyncio.run(Beat().hold(None))
+    assert lost.told == []

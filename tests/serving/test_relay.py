@@ -1,6 +1,7 @@
 """The proxy in front of an engine that misbehaves."""
 
 import hashlib
+import json
 import socket
 import threading
 import time
@@ -212,6 +213,42 @@ def test_the_engine_with_the_least_outstanding_requests_is_next(engine, start_pr
             list(pool.map(lambda _: proxy.chat("delay 0.5"), range(8)))
         assert (len(engine.seen) - before, len(other.seen)) == (4, 4)
         assert all(u.outstanding == 0 for u in proxy.state.fleet.primary.pool.upstreams)
+
+
+def test_a_hasty_stream_comes_whole_and_in_fewer_pieces(proxy):
+    with httpx.stream(
+        "POST", f"{proxy.url}/v1/chat/completions", headers=proxy.authorization,
+        json=chat_body("hasty 300", stream=True), trust_env=False, timeout=20,
+    ) as answer:  # fmt: skip
+        pieces = list(answer.iter_raw())
+    events = [
+        json.loads(e[6:]) for e in b"".join(pieces).split(b"\n\n") if e.startswith(b"data: {")
+    ]
+    assert text_of(events).split()[:300] == [str(number) for number in range(300)]
+    assert pieces[0].count(b"data: ") == 1  # the first is never held
+    assert len(pieces) < 200
+
+
+@pytest.mark.parametrize("how", ["client leaves", "engine dies"])
+def test_a_hasty_stream_that_breaks_off_harms_no_other(proxy, how):
+    def one(number):
+        if how == "client leaves" and number % 2:
+            with httpx.stream(
+                "POST", f"{proxy.url}/v1/chat/completions", headers=proxy.authorization,
+                json=chat_body("hasty 300", stream=True), trust_env=False, timeout=20,
+            ) as answer:  # fmt: skip
+                next(answer.iter_raw())
+            return None
+        if number % 2:
+            return events_of(proxy.chat("cut", stream=True))[-1]
+        return events_of(proxy.chat("hasty 200", stream=True))[-1]
+
+    with ThreadPoolExecutor(8) as pool:
+        endings = list(pool.map(one, range(16)))
+    assert endings[::2] == ["DONE"] * 8
+    assert "DONE" not in endings[1::2]
+    wait_until(lambda: proxy.state.gate.in_flight == 0)
+    assert proxy.chat(stream=True).status_code == 200
 
 
 def test_a_record_tells_what_happened_without_the_texts(proxy):
