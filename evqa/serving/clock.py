@@ -8,8 +8,8 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-BEAT_S = 0.004  # a quarter of a screen's refresh
-HASTE_S = 0.006  # above the beat, so that a stream that was held once stays held
+BEAT_S = 0.008  # half a screen's refresh
+HASTE_S = 0.010  # above the beat, so that a stream that was held once stays held
 
 
 class StreamClock:
@@ -92,8 +92,9 @@ class StreamClock:
 class Beat:
     """Holds streams whose events come faster than anybody reads, so that several go out together.
 
-    Half of what an event costs is the kernel's, for a write of its own. One timer serves all the
-    streams; an event is held `BEAT_S` at most, and never the first of an answer.
+    Half of what an event costs is the kernel's, for a write of its own; in a crowd that is what
+    the others wait for. One timer serves all the streams; an event is held `BEAT_S` at most, and
+    never the first of an answer.
     """
 
     __slots__ = ("_waiting",)

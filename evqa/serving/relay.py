@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from evqa.config.serving import TimeoutsConfig
 
 MAX_ANSWER_BYTES = 64 << 20
+CROWD = 16  # streams at once, from which on the hasty ones among them are held
 EVENT_STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -274,14 +275,18 @@ class RelayEndpoint:
                         await call.piece(events)
                     if stream.failed:
                         raise engine_broke("ended with an error")
-                    # no connection: the answer is whole, and another request may have it
-                    if hasty and response.connection is not None:
-                        await self._proxy.beat.hold(response.connection.transport)
+                    if hasty and self._proxy.gate.in_flight >= CROWD:
+                        await self._hold(response)
             except (aiohttp.ClientError, ValueError) as error:
                 detail = str(error) if isinstance(error, ValueError) else "was cut off"
                 raise engine_broke(detail) from None
             if not stream.complete:
                 raise engine_broke("was cut off")
+
+    async def _hold(self, response: aiohttp.ClientResponse) -> None:
+        # without a connection the answer is whole, and another request may have it by now
+        if response.connection is not None:
+            await self._proxy.beat.hold(response.connection.transport)
 
 
 async def _say(call: Call, error: ApiError) -> None:

@@ -12,6 +12,8 @@ import pytest
 from loopback import USAGE, MockEngine, chat_body, events_of, text_of, wait_until
 
 from evqa.files import sha256_json
+from evqa.serving.clock import Beat
+from evqa.serving.relay import CROWD
 
 HASTY = [
     "server.timeouts.first_byte_s=0.3",
@@ -215,37 +217,55 @@ def test_the_engine_with_the_least_outstanding_requests_is_next(engine, start_pr
         assert all(u.outstanding == 0 for u in proxy.state.fleet.primary.pool.upstreams)
 
 
-def test_a_hasty_stream_comes_whole_and_in_fewer_pieces(proxy):
+def pieces_of(proxy, how):
+    """An answer as it comes off the wire."""
     with httpx.stream(
         "POST", f"{proxy.url}/v1/chat/completions", headers=proxy.authorization,
-        json=chat_body("hasty 300", stream=True), trust_env=False, timeout=20,
+        json=chat_body(how, stream=True), trust_env=False, timeout=20,
     ) as answer:  # fmt: skip
-        pieces = list(answer.iter_raw())
-    events = [
-        json.loads(e[6:]) for e in b"".join(pieces).split(b"\n\n") if e.startswith(b"data: {")
-    ]
-    assert text_of(events).split()[:300] == [str(number) for number in range(300)]
-    assert pieces[0].count(b"data: ") == 1  # the first is never held
-    assert len(pieces) < 200
+        return list(answer.iter_raw())
+
+
+def numbers_of(pieces):
+    blocks = [b for b in b"".join(pieces).split(b"\n\n") if b.startswith(b"data: {")]
+    return [int(n) for n in text_of([json.loads(block[6:]) for block in blocks]).split()]
+
+
+class CountingBeat(Beat):
+    num_held = 0
+
+    async def hold(self, transport):
+        self.num_held += 1
+        await super().hold(transport)
+
+
+def test_only_in_a_crowd_hasty_streams_are_held_and_they_come_whole(proxy):
+    proxy.state.beat = beat = CountingBeat()
+    alone = pieces_of(proxy, "hasty 100")
+    assert beat.num_held == 0
+    with ThreadPoolExecutor(2 * CROWD) as pool:
+        crowd = list(pool.map(lambda _: pieces_of(proxy, "hasty 100"), range(2 * CROWD)))
+    assert all(numbers_of(pieces) == list(range(100)) for pieces in [alone, *crowd])
+    assert beat.num_held > 2 * CROWD
 
 
 @pytest.mark.parametrize("how", ["client leaves", "engine dies"])
-def test_a_hasty_stream_that_breaks_off_harms_no_other(proxy, how):
+def test_streams_that_break_off_in_a_crowd_harm_no_other(proxy, how):
     def one(number):
-        if how == "client leaves" and number % 2:
-            with httpx.stream(
-                "POST", f"{proxy.url}/v1/chat/completions", headers=proxy.authorization,
-                json=chat_body("hasty 300", stream=True), trust_env=False, timeout=20,
-            ) as answer:  # fmt: skip
-                next(answer.iter_raw())
-            return None
-        if number % 2:
+        if number % 2 == 0:
+            return numbers_of(pieces_of(proxy, "hasty 100"))
+        if how == "engine dies":
             return events_of(proxy.chat("cut", stream=True))[-1]
-        return events_of(proxy.chat("hasty 200", stream=True))[-1]
+        with httpx.stream(
+            "POST", f"{proxy.url}/v1/chat/completions", headers=proxy.authorization,
+            json=chat_body("hasty 100", stream=True), trust_env=False, timeout=20,
+        ) as answer:  # fmt: skip
+            next(answer.iter_raw())
+        return None
 
-    with ThreadPoolExecutor(8) as pool:
-        endings = list(pool.map(one, range(16)))
-    assert endings[::2] == ["DONE"] * 8
+    with ThreadPoolExecutor(2 * CROWD) as pool:
+        endings = list(pool.map(one, range(4 * CROWD)))
+    assert endings[::2] == [list(range(100))] * 2 * CROWD
     assert "DONE" not in endings[1::2]
     wait_until(lambda: proxy.state.gate.in_flight == 0)
     assert proxy.chat(stream=True).status_code == 200
