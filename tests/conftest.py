@@ -1,6 +1,7 @@
 """Offline, isolated, in no order: what every test stands on."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -9,6 +10,10 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
 from tiny_texts import TEXTS
+
+# a shell that starts the tests in the background has them, and their children, ignore Ctrl-C
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
