@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 PYTHON_ENV := .venv/bin/python
 export TOKENIZERS_PARALLELISM = false
+# a file's tests stay together: they share what is dear to make (a run, an engine)
+PYTEST = OMP_NUM_THREADS=1 $(PYTHON_ENV) -m pytest -n $(TEST_WORKERS) --dist loadfile
+TEST_WORKERS ?= 2
 
 .PHONY: help env train test test-all coverage check lint-ops security pipeline stage dist publish \
 	format serve-env bench sample clean
@@ -16,13 +19,13 @@ train: env ## train the embedded default and compare it with its base
 	$(PYTHON_ENV) train.py
 
 test: env ## run the tests
-	OMP_NUM_THREADS=1 $(PYTHON_ENV) -m pytest
+	$(PYTEST)
 
 test-all: env ## the tests and the long series of kills, sweeps and schedules
-	OMP_NUM_THREADS=1 $(PYTHON_ENV) -m pytest -m "not gpu"
+	$(PYTEST) -m "not gpu"
 
 coverage: env ## the tests, which must reach 90 % of the lines
-	OMP_NUM_THREADS=1 $(PYTHON_ENV) -m pytest --cov=evqa --cov-report=term:skip-covered --cov-fail-under=90
+	$(PYTEST) --cov=evqa --cov-report=term:skip-covered --cov-fail-under=90
 
 check: env lint-ops ## lint, format, types, walls, README commands, workflows, secrets
 	$(PYTHON_ENV) -m ruff check .
