@@ -5,7 +5,6 @@ from records_for_tests import asked, pair
 
 from evqa.errors import GateError
 from evqa.qa.contamination import BenchmarkIndex, certificate, refuse_hand_made
-from evqa.qa.paraphrase import Similarity, asking
 
 BENCHMARK = [
     asked("How much current does a 7.4 kW wallbox draw?", id="q1"),
@@ -20,7 +19,7 @@ BENCHMARK = [
 ]
 
 
-def overlaps(*pairs, least=0.62, benchmark=BENCHMARK):
+def overlaps(*pairs, least=0.55, benchmark=BENCHMARK):
     index = BenchmarkIndex(benchmark, least)
     return [found for found in map(index.overlap, pairs) if found]
 
@@ -78,7 +77,7 @@ def test_the_certificate_says_what_was_allowed():
         "num_pairs": 1,
         "dropped": [],
         "documents": [],
-        "least_cosine": 1,
+        "least_likeness": 1,
     }
     found = certificate(leaks=[leak], **values)
     assert (found["num_remaining"], found["leaks_allowed"]) == (1, True)
@@ -87,12 +86,3 @@ def test_the_certificate_says_what_was_allowed():
 
 def test_without_a_benchmark_nothing_overlaps():
     assert overlaps(pair("What is a wallbox?", "x"), benchmark=[]) == []
-
-
-def test_vectors_have_unit_length_and_weigh_rare_words_more():
-    texts = ["the latch fits", "the latch breaks", "the hook breaks"]
-    similarity = Similarity(map(asking, texts))
-    vector = similarity.vector(asking("latch hook"))
-    assert sum(weight**2 for weight in vector.values()) == pytest.approx(1)
-    assert vector["hook"] > vector["latch"]
-    assert similarity.vector(asking("")) == {}

@@ -1,0 +1,165 @@
+"""Fit the weights of `evqa.qa.likeness` to labelled questions, and say what they find.
+
+    python benchmarks/paraphrase_weights.py
+
+Reads the labelled sets of ``tests/qa`` and the wordings of the shipped pairs, of which every fact
+with a benchmark question gives paraphrases. A third of all, chosen by hash, is never fitted to:
+its figures are printed apart. Five folds by benchmark question show what the rest would reach
+unseen; the weights printed last are fitted to all but that third.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evqa.config import data_dir
+from evqa.qa import likeness
+from evqa.qa.asking import asking
+from evqa.qa.likeness import Likeness, values
+from evqa.qa.paraphrase import conflict
+from evqa.records import Question, read_jsonl
+
+TESTS = Path(__file__).parents[1] / "tests" / "qa"
+SETS = ("paraphrases", "paraphrases_unseen", "paraphrases_more", "shipped")
+BENCHMARK = list(read_jsonl(data_dir() / "benchmark" / "ev_charging.jsonl", Question))
+KNOWN = {question.id: asking(question.question) for question in BENCHMARK}
+LIKENESS = Likeness(KNOWN.values())
+NUM_FOLDS = 5
+NUM_CANDIDATES = 4
+MIN_LIKENESS = 0.4
+PENALTY = 1.0
+FALSE_ALARMS = (0.03, 0.05, 0.08)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A labelled question and the benchmark questions that it may be."""
+
+    name: str
+    question: str
+    question_id: str | None
+    is_same: bool
+    candidates: tuple[tuple[str, tuple[float, ...]], ...]
+
+    @property
+    def is_aside(self) -> bool:
+        """Tell whether the row is never fitted to."""
+        return _hash("aside" + self.question) % 3 == 0
+
+    @property
+    def fold(self) -> int:
+        """Return the fold: all rows of one benchmark question are in one."""
+        return _hash(self.question_id or self.question) % NUM_FOLDS
+
+
+def _hash(text: str) -> int:
+    return int(hashlib.sha256(text.encode()).hexdigest(), 16)
+
+
+def labelled(name: str) -> list[dict[str, Any]]:
+    """Return the rows of a set: question_id, question, same."""
+    if name != "shipped":
+        return [json.loads(line) for line in (TESTS / f"{name}.jsonl").read_text().splitlines()]
+    facts = {(q.answer, q.source): q.id for q in BENCHMARK}
+    rows = []
+    for line in (data_dir() / "sample" / "pairs.jsonl").read_text("utf-8").splitlines():
+        pair = json.loads(line)
+        known = facts.get((pair["answer"], pair["source"]))
+        rows += [
+            {"question_id": known, "question": question, "same": known is not None}
+            for question in pair["questions"]
+        ]
+    return rows
+
+
+def read(name: str) -> list[Row]:
+    """Return the rows of a set with their candidates."""
+    return [
+        Row(name, row["question"], row["question_id"], row["same"], candidates(row["question"]))
+        for row in labelled(name)
+    ]
+
+
+def candidates(question: str) -> tuple[tuple[str, tuple[float, ...]], ...]:
+    """Return the benchmark questions that nothing speaks against, the likest first."""
+    asked = asking(question)
+    found = [
+        (known, values(LIKENESS.evidence(asked, other)))
+        for known, other in KNOWN.items()
+        if not conflict(asked, other)
+    ]
+    found.sort(key=lambda item: -item[1][0])
+    return tuple(item for item in found[:NUM_CANDIDATES] if item[1][0] >= MIN_LIKENESS)
+
+
+def fit(rows: Sequence[Row]) -> np.ndarray:
+    """Return bias and weights of a ridge logistic regression (Newton's method).
+
+    Shipped wordings count less: some ask something else about the fact.
+    """
+    samples = [
+        (1.0, *evidence, row.is_same and known == row.question_id, _importance(row, known))
+        for row in rows
+        for known, evidence in row.candidates
+    ]
+    table = np.array(samples, dtype=float)
+    inputs, labels, importance = table[:, :-2], table[:, -2], table[:, -1]
+    penalty = PENALTY * np.eye(inputs.shape[1])
+    penalty[0, 0] = 0.01
+    weights = np.zeros(inputs.shape[1])
+    for _ in range(50):
+        chance = 1 / (1 + np.exp(-inputs @ weights))
+        gradient = inputs.T @ (importance * (chance - labels)) + penalty @ weights
+        curvature = (inputs * (importance * chance * (1 - chance))[:, None]).T @ inputs + penalty
+        weights -= np.linalg.solve(curvature, gradient)
+    return weights
+
+
+def _importance(row: Row, known: str) -> float:
+    if row.name == "shipped":
+        return 0.25 if row.is_same else 0.4
+    return 0.5 if row.is_same and known != row.question_id else 1.0
+
+
+def score(row: Row, weights: np.ndarray) -> float:
+    """Return the chance that a row is some benchmark question."""
+    totals = [float(weights[0] + weights[1:] @ evidence) for _, evidence in row.candidates]
+    return 1 / (1 + float(np.exp(-max(totals)))) if totals else 0.0
+
+
+def report(title: str, rows: Sequence[Row], scored: Callable[[Row], float]) -> None:
+    """Print recall at several rates of false alarms, and at several thresholds."""
+    for name in SETS:
+        same = [scored(row) for row in rows if row.name == name and row.is_same]
+        other = sorted((scored(r) for r in rows if r.name == name and not r.is_same), reverse=True)
+        figures = []
+        for rate in FALSE_ALARMS:
+            least = other[int(rate * len(other))]
+            found = sum(value > least for value in same)
+            figures.append(f"{found / len(same):.3f} at {rate:.2f} (> {least:.2f})")
+        for least in (0.5, 0.55, 0.6, 0.65):
+            found, false = (sum(value >= least for value in side) for side in (same, other))
+            figures.append(f"{least}: {found / len(same):.3f} {false / len(other):.3f}")
+        print(f"{title:8} {name:20} {len(same)}+{len(other)}", *figures, sep=" | ")
+
+
+def main() -> None:
+    """Print figures and weights."""
+    rows = [row for name in SETS for row in read(name)]
+    used, aside = ([row for row in rows if row.is_aside is side] for side in (False, True))
+    folds = [fit([row for row in used if row.fold != fold]) for fold in range(NUM_FOLDS)]
+    report("folds", used, lambda row: score(row, folds[row.fold]))
+    weights = fit(used)
+    report("aside", aside, lambda row: score(row, weights))
+    print("bias", round(float(weights[0]), 2))
+    for name, weight in zip(likeness.NAMES, weights[1:], strict=True):
+        print(f"{name} {weight:.2f}")
+
+
+if __name__ == "__main__":
+    main()
