@@ -3,9 +3,10 @@
     python benchmarks/paraphrase_weights.py
 
 Reads the labelled sets of ``tests/qa`` and the wordings of the shipped pairs, of which every fact
-with a benchmark question gives paraphrases. A third of all, chosen by hash, is never fitted to:
-its figures are printed apart. Five folds by benchmark question show what the rest would reach
-unseen; the weights printed last are fitted to all but that third.
+with a benchmark question gives paraphrases; those of the reversed pairs ask something else. A
+third of all, chosen by hash, is never fitted to: its figures are printed apart. Five folds by
+benchmark question show what the rest would reach unseen; the weights printed last are fitted to
+all but that third.
 """
 
 import hashlib
@@ -25,10 +26,11 @@ from evqa.qa.paraphrase import conflict
 from evqa.records import Question, read_jsonl
 
 TESTS = Path(__file__).parents[1] / "tests" / "qa"
-SETS = ("paraphrases", "paraphrases_unseen", "paraphrases_more", "shipped")
+SETS = ("paraphrases", "paraphrases_unseen", "paraphrases_more", "shipped", "reversed")
 BENCHMARK = list(read_jsonl(data_dir() / "benchmark" / "ev_charging.jsonl", Question))
 KNOWN = {question.id: asking(question.question) for question in BENCHMARK}
 LIKENESS = Likeness(KNOWN.values())
+FILES = {"shipped": "pairs.jsonl", "reversed": "pairs_reversed.jsonl"}
 NUM_FOLDS = 5
 NUM_CANDIDATES = 4
 MIN_LIKENESS = 0.4
@@ -63,11 +65,11 @@ def _hash(text: str) -> int:
 
 def labelled(name: str) -> list[dict[str, Any]]:
     """Return the rows of a set: question_id, question, same."""
-    if name != "shipped":
+    if name not in FILES:
         return [json.loads(line) for line in (TESTS / f"{name}.jsonl").read_text().splitlines()]
-    facts = {(q.answer, q.source): q.id for q in BENCHMARK}
+    facts = {(q.answer, q.source): q.id for q in BENCHMARK if name == "shipped"}
     rows = []
-    for line in (data_dir() / "sample" / "pairs.jsonl").read_text("utf-8").splitlines():
+    for line in (data_dir() / "sample" / FILES[name]).read_text("utf-8").splitlines():
         pair = json.loads(line)
         known = facts.get((pair["answer"], pair["source"]))
         rows += [
@@ -121,7 +123,7 @@ def fit(rows: Sequence[Row]) -> np.ndarray:
 
 
 def _importance(row: Row, known: str) -> float:
-    if row.name == "shipped":
+    if row.name in FILES:
         return 0.25 if row.is_same else 0.4
     return 0.5 if row.is_same and known != row.question_id else 1.0
 
@@ -141,10 +143,10 @@ def report(title: str, rows: Sequence[Row], scored: Callable[[Row], float]) -> N
         for rate in FALSE_ALARMS:
             least = other[int(rate * len(other))]
             found = sum(value > least for value in same)
-            figures.append(f"{found / len(same):.3f} at {rate:.2f} (> {least:.2f})")
+            figures.append(f"{found / max(len(same), 1):.3f} at {rate:.2f} (> {least:.2f})")
         for least in (0.5, 0.55, 0.6, 0.65):
             found, false = (sum(value >= least for value in side) for side in (same, other))
-            figures.append(f"{least}: {found / len(same):.3f} {false / len(other):.3f}")
+            figures.append(f"{least}: {found / max(len(same), 1):.3f} {false / len(other):.3f}")
         print(f"{title:8} {name:20} {len(same)}+{len(other)}", *figures, sep=" | ")
 
 

@@ -25,6 +25,14 @@ _NAME = re.compile(
     r"\b(?:[A-Za-z]*[A-Z]{2,}\w*|[A-Za-z]+\d+\w*|\w*\d[A-Z]\w*|[a-z]+[A-Z]|[A-Z][a-z]{3,}[A-Z])\b"
 )
 _PROPER = re.compile(r"(?<=[a-z,\d'’)] )[A-Z][a-z]\w+(?: [A-Z][a-z]\w+)*")
+# "Tell me the power of …": what is the power of …
+_ORDER = re.compile(
+    r"\b(?:(?:please )?(?:tell|give|name|state|list|find)(?: me| us)?|"
+    r"(?:i|we) (?:need|want|would like|'d like) to know|do you know|(?:can|could) you tell me)"
+    r" (?=(?:the|its|all)\b)",
+    re.IGNORECASE,
+)
+_WHAT_IS = re.compile(r"\b(what|who|when|where|how)['’]s\b", re.IGNORECASE)
 _HOW = re.compile(r"\bhow \w+", re.IGNORECASE)
 _RATE = re.compile(
     rf"\b(?:per|an?|each|every|single) ({'|'.join(map(re.escape, reversed(_WORDS_FOR_UNITS)))})\b"
@@ -67,7 +75,9 @@ class Asking:
 
 def asking(question: str) -> Asking:
     """Return what a question asks."""
-    plain = re.sub(r"['’]s\b", "", " ".join(question.split()))
+    plain = _ORDER.sub("what is ", " ".join(question.split()))
+    plain = _WHAT_IS.sub(r"\1 is", plain)
+    plain = re.sub(r"['’]s\b", "", plain)
     plain = NUMBERED.sub(lambda match: match[0].rstrip(), plain)
     stated, plain = measures(in_figures(plain))
     proper = (_one_spelling(found) for found in _PROPER.findall(plain))

@@ -17,8 +17,10 @@ from evqa.config.evaluation import LeakPolicy
 from evqa.errors import GateError
 from evqa.qa.asking import Asking, asking
 from evqa.qa.likeness import Likeness
+from evqa.qa.measures import Measure, measures
 from evqa.qa.normal import content_words, normalised
 from evqa.qa.paraphrase import conflict
+from evqa.qa.spelled import in_figures
 from evqa.qa.wordings import senses
 from evqa.records import QAPair, Question
 
@@ -29,6 +31,8 @@ NGRAM_WORDS = 3
 MIN_SHARED_NGRAMS = 0.75
 # The same answer makes two similar questions suspect earlier.
 SAME_ANSWER_DISCOUNT = 0.7
+# An answer of other figures makes a similar question another, unless they are this much alike.
+OTHER_ANSWER = 0.8
 MAX_COMPARED = 24  # questions that are looked at closely
 MAX_NAMED = 3
 
@@ -63,6 +67,7 @@ class _Known:
     asking: Asking
     ngrams: frozenset[tuple[str, ...]]
     key_facts: tuple[str, ...]
+    figures: tuple[Measure, ...]
 
 
 class BenchmarkIndex:
@@ -134,7 +139,8 @@ class BenchmarkIndex:
         if conflict(asked, known.asking) or _gives_away(pair.question, known):
             return None
         if similarity >= self._least:
-            return "near_question"
+            is_other = similarity < OTHER_ANSWER and _has_other_figures(pair.answer, known)
+            return None if is_other else "near_question"
         shared = len(grams & known.ngrams) / max(min(len(grams), len(known.ngrams)), 1)
         if shared >= MIN_SHARED_NGRAMS:
             return "shared_ngrams"
@@ -157,7 +163,12 @@ def _known(question: Question) -> _Known:
         asking(question.question),
         _ngrams(question.question),
         tuple(f" {normalised(fact)} " for fact in question.key_facts),
+        tuple(figure for fact in question.key_facts for figure in _figures(fact)),
     )
+
+
+def _figures(text: str) -> list[Measure]:
+    return measures(in_figures(text))[0]
 
 
 def _is_compared(answer: str, question: Question) -> bool:
@@ -174,6 +185,14 @@ def _ngrams(text: str) -> frozenset[tuple[str, ...]]:
 def _has_facts(text: str, facts: Sequence[str]) -> bool:
     spelled = f" {normalised(text)} "
     return bool(facts) and all(fact in spelled for fact in facts)
+
+
+def _has_other_figures(answer: str, known: _Known) -> bool:
+    """Tell whether an answer states figures, and none of those that the known one asks for."""
+    stated = _figures(answer)
+    return bool(stated and known.figures) and not any(
+        figure.fits(fact) for figure in stated for fact in known.figures
+    )
 
 
 def _gives_away(question: str, known: _Known) -> bool:

@@ -61,19 +61,19 @@ class Evidence:
 
 NAMES: Final = tuple(field.name for field in fields(Evidence))
 values = attrgetter(*NAMES)
-BIAS: Final = -1.09
+BIAS: Final = -1.36
 WEIGHTS: Final = values(
     Evidence(
-        likeness=2.08,
-        shared=1.17,
-        left_alone=-2.66,
-        right_alone=-1.45,
-        left_rare=-2.03,
-        right_rare=-1.14,
-        both_rare=-1.10,
-        same_kind=0.55,
-        left_measures=-1.42,
-        right_measures=-0.99,
+        likeness=2.28,
+        shared=1.21,
+        left_alone=-2.97,
+        right_alone=-1.54,
+        left_rare=-2.22,
+        right_rare=-1.13,
+        both_rare=-0.75,
+        same_kind=0.63,
+        left_measures=-1.70,
+        right_measures=-1.25,
         same_measures=1.94,
     )
 )

@@ -25,6 +25,23 @@ _BASE = {
     "usd": ("cent", Decimal(100)),
     "gbp": ("pence", Decimal(100)),
 }
+# The unit that is compared → the kind of thing that a question for it asks for.
+UNIT_KINDS = {
+    "kw": "power",
+    "kva": "power",
+    "kwh": "energy",
+    "a": "current",
+    "v": "voltage",
+    "min": "duration",
+    "day": "duration",
+    "%": "share",
+    "cent": "price",
+    "pence": "price",
+    "km": "distance",
+    "mile": "distance",
+    "hz": "frequency",
+    "ohm": "resistance",
+}
 _MORE = r"more|above|over|higher|longer|up"
 _LESS = r"less|below|under|fewer|lower"
 _UP = re.compile(rf"^\W*(?:\w+ )?(?:(?:or|and) (?:{_MORE})|upwards?|plus\b|\+)", re.IGNORECASE)

@@ -11,8 +11,8 @@ from functools import cache
 from typing import Final
 
 from evqa.qa.asking import Asking, terms
-from evqa.qa.measures import Measure
-from evqa.qa.sought import NOTHING
+from evqa.qa.measures import UNIT_KINDS, Measure
+from evqa.qa.sought import NOTHING, may_be_one
 from evqa.qa.wordings import COMMON, GENERAL, KINDS, MARKED, OPPOSITES, TURNED, senses
 
 MIN_STEM: Final = 5  # letters that words of one family share
@@ -49,12 +49,6 @@ def conflict(left: Asking, right: Asking) -> str | None:
     return next((why for why, speaks in _CONFLICTS.items() if speaks(left, right)), None)
 
 
-def _other_kind(left: Asking, right: Asking) -> bool:
-    if ("reason" in left.kinds) is not ("reason" in right.kinds):
-        return True
-    return bool(left.kinds and right.kinds) and not left.kinds & right.kinds
-
-
 def missing(left: Asking, right: Asking) -> list[Measure]:
     """Return the quantities of one question that the other does not state."""
     return [m for m in left.measures if not any(m.fits(other) for other in right.measures)]
@@ -62,6 +56,12 @@ def missing(left: Asking, right: Asking) -> list[Measure]:
 
 def _other_numbers(left: Asking, right: Asking) -> bool:
     return bool(missing(left, right)) and bool(missing(right, left))
+
+
+def _given_away(left: Asking, right: Asking) -> bool:
+    """Tell whether a question states a figure of the kind that the other asks for."""
+    kinds = {UNIT_KINDS.get(measure.unit) for measure in missing(left, right)}
+    return bool(kinds & right.kinds) and len(left.measures) > len(right.measures)
 
 
 def _other_bound(left: Asking, right: Asking) -> bool:
@@ -132,7 +132,9 @@ def _contrast(ours: Sequence[str], theirs: Sequence[str], left: Asking, right: A
     asked = left.kinds | right.kinds
     first = unmatched(_telling(ours, asked), right.terms)
     second = unmatched(_telling(theirs, asked), left.terms)
-    return not GENERAL.issuperset(first) and not GENERAL.issuperset(second)
+    if GENERAL.issuperset(first) or GENERAL.issuperset(second):
+        return False
+    return not COMMON.issuperset(first + second)
 
 
 def _telling(tokens: Sequence[str], asked: frozenset[str]) -> list[str]:
@@ -141,7 +143,8 @@ def _telling(tokens: Sequence[str], asked: frozenset[str]) -> list[str]:
 
 
 _CONFLICTS: dict[str, Callable[[Asking, Asking], bool]] = {
-    "another kind of thing is asked for": _other_kind,
+    "another kind of thing is asked for": lambda a, b: not may_be_one(a.kinds, b.kinds),
+    "the first states what the second asks for": _given_away,
     "other numbers": _other_numbers,
     "another side of a bound": _other_bound,
     "other names": _other_names,

@@ -51,14 +51,15 @@ _ADJECTIVES = {
     for adjective, *kinds in map(str.split, _ADJECTIVES_TEXT.strip().splitlines())
 }
 _VAGUE = frozenset(("large", "big", "great"))
-_EXTENTS_TEXT = "power energy current voltage share count size distance weight"
+_EXTENTS_TEXT = "power energy current voltage share count size distance weight thing"
 _EXTENTS = frozenset(_EXTENTS_TEXT.split())
-_THINGS = _EXTENTS - {"count"} | {"thing", "standard", "definition", "person"}
+THING = frozenset({"thing"})  # of some other kind
 _VAGUE_NOUNS_TEXT = """
-total value amount level limit maximum minimum figure rating extent quantity ceiling window most
+total value amount limit maximum minimum figure rating extent quantity ceiling window most
 least kind type sort case way sum
 """
 _VAGUE_NOUNS = frozenset(_VAGUE_NOUNS_TEXT.split())
+_NEVER_THINGS = frozenset(("price", "duration", "date", "count", "place", "often"))
 _HEIGHTS = frozenset(("high", "deep", "tall", "wide"))
 _ASKING = re.compile(
     rf"\bhow (?P<how>\w+)|\b(?P<what>what(?! if)|which)\b|"
@@ -68,7 +69,7 @@ _ASKING = re.compile(
 )
 _BARE = {"when": "date", "where": "place", "why": "reason"}
 _OPENING = re.compile(rf"\s*{_AUXILIARY}\b(?: there)?\s*(?:(?:the|a|an|its|my)\b)?", re.IGNORECASE)
-_AFTER_WHAT = re.compile(rf"\w*\s+{_AUXILIARY}\b", re.IGNORECASE)
+_AFTER_WHAT = re.compile(rf"\w*\s+(?:{_AUXILIARY}|of)\b", re.IGNORECASE)
 _PAID = re.compile(r"\b(?:costs?|pays?|charges?|paid|owe|bill)\b", re.IGNORECASE)
 _DEFINED = re.compile(
     r"\b(?:stands? for|short for|abbreviat\w+|acronym|letters|define\b|definition|meant by|"
@@ -95,6 +96,15 @@ def sought(question: str) -> Kinds:
     return found | {"reason"} if _REASON.search(question) else found
 
 
+def may_be_one(left: Kinds, right: Kinds) -> bool:
+    """Tell whether questions for these kinds may be the same; "some thing" is no plain kind."""
+    if "reason" in left ^ right:
+        return False
+    if not left or not right or left & right:
+        return True
+    return THING in (left, right) and not (left | right) & _NEVER_THINGS
+
+
 def counted(question: str) -> str:
     """Return the noun phrase of the things whose number a question asks for."""
     for match in re.finditer(r"\b(?:how many|(?:number|count|total) of) (.*)", question, re.I):
@@ -106,7 +116,7 @@ def counted(question: str) -> str:
 
 def _kinds_of(match: re.Match[str], rest: str) -> Kinds:
     if match["number"]:
-        return frozenset({"count"})
+        return _number_of(rest.partition(" of ")[2])
     bare = (match["bare"] or match["since"] or match["who"] or "").casefold()
     if bare:
         return frozenset({_BARE.get(bare, "person")})
@@ -115,8 +125,7 @@ def _kinds_of(match: re.Match[str], rest: str) -> Kinds:
 
 def _kinds_how(how: str, rest: str) -> Kinds:
     if how == "many":
-        units = [ASKED_UNITS[word] for word in _phrase(rest) if word in ASKED_UNITS]
-        return units[0] if units else frozenset({"count"})
+        return _number_of(re.sub(r"^ of (?:the |these |those )?", "", rest))
     if how in _ADJECTIVES:
         return _ADJECTIVES[how]
     if found := _noun_kinds(re.sub(r"^\s*an? ", "", rest)):
@@ -125,6 +134,12 @@ def _kinds_how(how: str, rest: str) -> Kinds:
         return frozenset({"price"})
     opened = _OPENING.match(rest)
     return (_noun_kinds(rest[opened.end() :]) if opened else NOTHING) or _extent(how)
+
+
+def _number_of(things: str) -> Kinds:
+    """Return the kind of a unit, "count" when things are counted."""
+    units = [ASKED_UNITS[word] for word in _phrase(things) if word in ASKED_UNITS]
+    return units[0] if units else frozenset({"count"})
 
 
 def _extent(how: str) -> Kinds:
@@ -140,7 +155,7 @@ def _kinds_what(rest: str) -> Kinds:
     if not opened:
         named = _phrase(rest)
         is_noun = bool(named) and _AFTER_WHAT.match(rest.partition(named[-1])[2]) is not None
-        return _THINGS if is_noun and named[-1] not in _VAGUE_NOUNS else NOTHING
+        return THING if is_noun and named[-1] not in _VAGUE_NOUNS else NOTHING
     is_copula = re.match(r"\s*(?:is|are|was|were|'s|’s)\b", rest)
     if is_copula and (found := _noun_kinds(rest[opened.end() :])):
         return found
@@ -163,10 +178,12 @@ def _noun_kinds(text: str) -> Kinds:
     "size of circuit breaker" asks for a breaker too.
     """
     found = NOTHING
+    text = re.split(r"[,:;()]", text, maxsplit=1)[0]
     for word in words(text)[:8]:
         if word in _AFTER_NOUNS:
             break
         if word == "of":
-            return found and (found | _noun_kinds(text.partition(" of ")[2]))
+            others = text.partition(" of ")[2]
+            return _number_of(others) if "count" in found else found | _noun_kinds(others)
         found = KINDS.get(word, found)
     return found

@@ -52,6 +52,7 @@ _REWRITES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\ba dozen\b|\bdozen\b", "12"),
     (r"\bround the clock\b|\baround the clock\b", "24 hours"),
     (r"\b(?:a|one) (tenth|fifth|quarter|third|half)\b(?! of an? )", _share),
+    (r"\b(?:sub-?zero|(?:below|under) zero)(?: temperatures?)?\b", "below 0 °C"),
     (r"\b(?:the )?freezing(?: point)?\b", "0 °C"),
     (r"(?<=\d)\s?(?:euro|us|u\.s\.)[- ](?=cents?\b)", " "),
     (r"(?<=\d)\s?(?:degrees?|deg)\.?(?: c(?:elsius|entigrade)?\b)?", " °C"),
