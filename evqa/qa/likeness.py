@@ -61,20 +61,20 @@ class Evidence:
 
 NAMES: Final = tuple(field.name for field in fields(Evidence))
 values = attrgetter(*NAMES)
-BIAS: Final = -1.36
+BIAS: Final = -1.48
 WEIGHTS: Final = values(
     Evidence(
-        likeness=2.28,
-        shared=1.21,
-        left_alone=-2.97,
-        right_alone=-1.54,
-        left_rare=-2.22,
-        right_rare=-1.13,
-        both_rare=-0.75,
-        same_kind=0.63,
-        left_measures=-1.70,
-        right_measures=-1.25,
-        same_measures=1.94,
+        likeness=2.32,
+        shared=1.27,
+        left_alone=-2.87,
+        right_alone=-1.56,
+        left_rare=-2.24,
+        right_rare=-1.15,
+        both_rare=-0.71,
+        same_kind=0.67,
+        left_measures=-1.71,
+        right_measures=-1.24,
+        same_measures=1.95,
     )
 )
 

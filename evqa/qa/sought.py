@@ -50,16 +50,16 @@ _ADJECTIVES = {
     adjective: frozenset(kinds)
     for adjective, *kinds in map(str.split, _ADJECTIVES_TEXT.strip().splitlines())
 }
-_VAGUE = frozenset(("large", "big", "great"))
-_EXTENTS_TEXT = "power energy current voltage share count size distance weight thing"
+_EXTENTS_TEXT = "power energy current voltage share count size distance weight standard thing"
 _EXTENTS = frozenset(_EXTENTS_TEXT.split())
 THING = frozenset({"thing"})  # of some other kind
 _VAGUE_NOUNS_TEXT = """
 total value amount limit maximum minimum figure rating extent quantity ceiling window most
-least kind type sort case way sum
+least kind type sort case way sum range
 """
 _VAGUE_NOUNS = frozenset(_VAGUE_NOUNS_TEXT.split())
-_NEVER_THINGS = frozenset(("price", "duration", "date", "count", "place", "often"))
+_NEVER_THINGS = frozenset(("price", "duration", "date", "count", "often"))
+_NO_ADJECTIVE = re.compile(rf"{_AUXILIARY}|much|to|it|come|about|exactly|and|an?|the|i|you|we")
 _HEIGHTS = frozenset(("high", "deep", "tall", "wide"))
 _ASKING = re.compile(
     rf"\bhow (?P<how>\w+)|\b(?P<what>what(?! if)|which)\b|"
@@ -79,7 +79,7 @@ _DEFINED = re.compile(
 )
 _REASON = re.compile(r"\b(?:for what reason|how come|what .{0,12}(?:reason|purpose))\b", re.I)
 _PER = re.compile(r" (?:(?:is|was) (?:it|that) )?per\b", re.IGNORECASE)
-_IN_UNIT = re.compile(r"\bin (\w+)\b", re.IGNORECASE)
+_IN_UNIT = re.compile(r"\b(?:in|as an?) (\w+)\b", re.IGNORECASE)
 
 
 def sought(question: str) -> Kinds:
@@ -145,7 +145,7 @@ def _number_of(things: str) -> Kinds:
 def _extent(how: str) -> Kinds:
     if how in _HEIGHTS:
         return frozenset({"distance"})
-    return _EXTENTS if how in _VAGUE else NOTHING
+    return NOTHING if _NO_ADJECTIVE.fullmatch(how) else _EXTENTS
 
 
 def _kinds_what(rest: str) -> Kinds:
@@ -185,5 +185,6 @@ def _noun_kinds(text: str) -> Kinds:
         if word == "of":
             others = text.partition(" of ")[2]
             return _number_of(others) if "count" in found else found | _noun_kinds(others)
-        found = KINDS.get(word, found)
+        if not (found and word in _VAGUE_NOUNS):
+            found = KINDS.get(word, found)
     return found
