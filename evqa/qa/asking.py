@@ -39,6 +39,12 @@ _RATE = re.compile(
     r"|\bper(hour|day|month|year)\b",
     re.IGNORECASE,
 )
+# "no more than" and "is it not" negate nothing.
+_NOT = re.compile(
+    r"\b(?:not(?! (?:more|less|exceed|counting|only))|no(?! (?:more|less|longer|matter))|never|"
+    r"cannot|none|nobody)\b|n['’]t\b",
+    re.IGNORECASE,
+)
 _LEFT_OUT = r"without|excluding|not counting"
 _EXCLUDED = re.compile(rf"\b(?:{_LEFT_OUT})\b((?: [\w-]+){{1,4}})", re.IGNORECASE)
 _SPARED = re.compile(rf"\b(?:{_LEFT_OUT}|before|other)\b((?: [\w-]+){{1,4}})", re.IGNORECASE)
@@ -55,6 +61,7 @@ class Asking:
         proper: Other capitalised words that do not begin the sentence, as what they stand for.
         terms: The other words that are no stop words, in order, as roots or spelled out.
         counted: The terms of what is counted, when a number of things is asked for.
+        is_negated: Whether it says "not", "no" or "never".
         excluded: Terms that the question leaves out ("without …").
         spared: Those, and terms that it sets apart ("before …").
         rates: Units that a price is asked for each of (kWh, minute).
@@ -67,6 +74,7 @@ class Asking:
     proper: frozenset[str]
     terms: tuple[str, ...]
     counted: frozenset[str]
+    is_negated: bool
     excluded: frozenset[str]
     spared: frozenset[str]
     rates: frozenset[str]
@@ -90,6 +98,7 @@ def asking(question: str) -> Asking:
         proper=frozenset(term for found in proper for term in terms(found)),
         terms=tuple(terms(_HOW.sub("", plain))),
         counted=frozenset(terms(counted(plain))),
+        is_negated=_NOT.search(plain) is not None,
         excluded=_stated(_EXCLUDED, plain),
         spared=_stated(_SPARED, plain),
         rates=frozenset(_rates(plain)) if "price" in kinds else frozenset(),

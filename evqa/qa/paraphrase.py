@@ -18,6 +18,7 @@ from evqa.qa.wordings import COMMON, GENERAL, KINDS, MARKED, OPPOSITES, TURNED, 
 MIN_STEM: Final = 5  # letters that words of one family share
 MIN_SHARED_STEM: Final = 0.6  # and of the longer word
 MIN_FRAME: Final = 0.5  # of the words, in the same order, that make two sentences one frame
+MIN_SAME_FRAME: Final = 0.75  # that make "not" the difference
 
 
 def means_the_same(left: str, right: str) -> bool:
@@ -115,11 +116,12 @@ def _left_out(left: Asking, right: Asking) -> bool:
 
 
 def _one_word_changed(left: Asking, right: Asking) -> bool:
-    """Tell whether two sentences are built alike, and one has another word in some place."""
+    """Tell whether two sentences are built alike, and one has another word, or "not", somewhere."""
     matcher = SequenceMatcher(None, left.tokens, right.tokens, autojunk=False)
-    if matcher.ratio() < MIN_FRAME:
-        return False
-    return any(
+    ratio = matcher.ratio()
+    if ratio >= MIN_SAME_FRAME and left.is_negated is not right.is_negated:
+        return True
+    return ratio >= MIN_FRAME and any(
         operation == "replace" and _contrast(left.tokens[a:b], right.tokens[c:d], left, right)
         for operation, a, b, c, d in matcher.get_opcodes()
     )
