@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from evqa.qa.measures import Measure, measures
 from evqa.qa.normal import STOP_WORDS, words
 from evqa.qa.quantities import UNITS, quantities
-from evqa.qa.sought import counted, sought
+from evqa.qa.sought import amount_of, counted, sought
 from evqa.qa.spelled import in_figures
 from evqa.qa.wordings import ASKING, NUMBERED, PHRASES, root
 
@@ -61,6 +61,7 @@ class Asking:
         proper: Other capitalised words that do not begin the sentence, as what they stand for.
         terms: The other words that are no stop words, in order, as roots or spelled out.
         counted: The terms of what is counted, when a number of things is asked for.
+        amount: The terms of what is asked for by "how much", when it has no kind.
         is_negated: Whether it says "not", "no" or "never".
         excluded: Terms that the question leaves out ("without …").
         spared: Those, and terms that it sets apart ("before …").
@@ -74,6 +75,7 @@ class Asking:
     proper: frozenset[str]
     terms: tuple[str, ...]
     counted: frozenset[str]
+    amount: frozenset[str]
     is_negated: bool
     excluded: frozenset[str]
     spared: frozenset[str]
@@ -98,6 +100,7 @@ def asking(question: str) -> Asking:
         proper=frozenset(term for found in proper for term in terms(found)),
         terms=tuple(terms(_HOW.sub("", plain))),
         counted=frozenset(terms(counted(plain))),
+        amount=frozenset(terms(amount_of(plain))),
         is_negated=_NOT.search(plain) is not None,
         excluded=_stated(_EXCLUDED, plain),
         spared=_stated(_SPARED, plain),

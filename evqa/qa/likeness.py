@@ -61,20 +61,20 @@ class Evidence:
 
 NAMES: Final = tuple(field.name for field in fields(Evidence))
 values = attrgetter(*NAMES)
-BIAS: Final = -1.48
+BIAS: Final = -1.35
 WEIGHTS: Final = values(
     Evidence(
-        likeness=2.32,
-        shared=1.27,
-        left_alone=-2.87,
-        right_alone=-1.56,
-        left_rare=-2.24,
-        right_rare=-1.15,
-        both_rare=-0.71,
-        same_kind=0.67,
-        left_measures=-1.71,
-        right_measures=-1.24,
-        same_measures=1.95,
+        likeness=2.35,
+        shared=1.18,
+        left_alone=-2.86,
+        right_alone=-1.65,
+        left_rare=-2.20,
+        right_rare=-1.37,
+        both_rare=-0.75,
+        same_kind=0.73,
+        left_measures=-1.95,
+        right_measures=-1.33,
+        same_measures=1.88,
     )
 )
 

@@ -45,6 +45,10 @@ def unmatched(left: Iterable[str], right: Iterable[str]) -> list[str]:
     return [term for term in left if not any(means_the_same(term, other) for other in others)]
 
 
+def _matched(ours: frozenset[str], theirs: Iterable[str]) -> frozenset[str]:
+    return ours - frozenset(unmatched(ours, theirs))
+
+
 def conflict(left: Asking, right: Asking) -> str | None:
     """Return why two questions cannot be the same, null when nothing speaks against it."""
     return next((why for why, speaks in _CONFLICTS.items() if speaks(left, right)), None)
@@ -116,7 +120,7 @@ def _left_out(left: Asking, right: Asking) -> bool:
 
 
 def _one_word_changed(left: Asking, right: Asking) -> bool:
-    """Tell whether two sentences are built alike, and one has another word, or "not", somewhere."""
+    """Tell whether two sentences are built alike, but for another word in one place, or "not"."""
     matcher = SequenceMatcher(None, left.tokens, right.tokens, autojunk=False)
     ratio = matcher.ratio()
     if ratio >= MIN_SAME_FRAME and left.is_negated is not right.is_negated:
@@ -152,6 +156,9 @@ _CONFLICTS: dict[str, Callable[[Asking, Asking], bool]] = {
     "other names": _other_names,
     "other proper nouns": _other_proper,
     "other things are counted": _other_counted,
+    "the amount of something else": lambda a, b: (
+        not a.amount <= _matched(a.amount, b.terms) or not b.amount <= _matched(b.amount, a.terms)
+    ),
     "another rate": lambda a, b: bool(a.rates and b.rates) and not a.rates & b.rates,
     "an opposite": _other_opposite,
     "the first is about that, too": _marked,

@@ -50,7 +50,7 @@ _ADJECTIVES = {
     adjective: frozenset(kinds)
     for adjective, *kinds in map(str.split, _ADJECTIVES_TEXT.strip().splitlines())
 }
-_EXTENTS_TEXT = "power energy current voltage share count size distance weight standard thing"
+_EXTENTS_TEXT = "power energy current share count size distance weight standard thing"
 _EXTENTS = frozenset(_EXTENTS_TEXT.split())
 THING = frozenset({"thing"})  # of some other kind
 _VAGUE_NOUNS_TEXT = """
@@ -110,6 +110,15 @@ def counted(question: str) -> str:
     for match in re.finditer(r"\b(?:how many|(?:number|count|total) of) (.*)", question, re.I):
         phrase = _phrase(match[1])
         if phrase and not any(word in ASKED_UNITS for word in phrase):
+            return " ".join(phrase)
+    return ""
+
+
+def amount_of(question: str) -> str:
+    """Return the noun phrase after "how much" that no kind stands for: heat, water."""
+    for match in re.finditer(r"\bhow much (.*)", question, re.IGNORECASE):
+        phrase = _phrase(match[1])
+        if phrase and not any(word in KINDS for word in phrase):
             return " ".join(phrase)
     return ""
 

@@ -56,6 +56,15 @@ def test_the_same_words_with_another_meaning_are_no_leak(question):
     assert kinds(pair(question, "x")) == []
 
 
+def test_an_answer_of_other_figures_makes_a_similar_question_another():
+    asked_twice = [asked("How many contacts has the Type 2 inlet?", "Seven.", key_facts=["7"])]
+    similar = "How many contacts of the Type 2 inlet does a moped need?"
+    assert kinds(pair(similar, "Some."), benchmark=asked_twice) != []
+    assert kinds(pair(similar, "Five are used."), benchmark=asked_twice) == []
+    alike = "How many contacts does the Type 2 inlet have?"
+    assert kinds(pair(alike, "Five."), benchmark=asked_twice) != []
+
+
 def test_a_long_answer_of_a_held_out_question_is_a_leak():
     leaked = pair("Are boats charged?", BENCHMARK[3].answer.upper())
     assert kinds(leaked) == [("same_held_out_answer", "q4")]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evqa.qa.sought import counted, sought
+from evqa.qa.sought import amount_of, counted, may_be_one, sought
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,22 @@ def test_what_is_counted():
     assert counted("How many electric buses does the depot house?") == "electric buses"
     assert counted("What is the number of berths in the marina?") == "berths"
     assert counted("How many hours does it take?") == ""
+
+
+def test_the_amount_of_a_thing_without_a_kind():
+    assert amount_of("How much heat does the contact produce?") == "heat"
+    assert amount_of("How much power does it need?") == ""
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ("Which part is hot?", "Where is it hot?", True),
+        ("Which transformer does it need?", "How much does it cost?", False),
+        ("How big is the fleet?", "How many buses are there?", True),
+        ("How big is the fleet?", "When was it founded?", False),
+        ("What is it called?", "When was it founded?", True),
+    ],
+)
+def test_kinds_that_may_be_one(left, right, expected):
+    assert may_be_one(sought(left), sought(right)) is expected
