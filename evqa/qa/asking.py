@@ -13,7 +13,7 @@ from evqa.qa.normal import STOP_WORDS, words
 from evqa.qa.quantities import UNITS, quantities
 from evqa.qa.sought import amount_of, counted, sought
 from evqa.qa.spelled import in_figures
-from evqa.qa.wordings import ASKING, NUMBERED, PHRASES, root
+from evqa.qa.wordings import ASKING, JOINED, PHRASES, Phrases, root
 
 _SPELLINGS = [spelling for line in UNITS.values() for spelling in line.split()]
 _WORDS_FOR_UNITS = sorted((s for s in _SPELLINGS if s[0].isalpha() and len(s) > 1), key=len)
@@ -88,10 +88,9 @@ def asking(question: str) -> Asking:
     plain = _ORDER.sub("what is ", " ".join(question.split()))
     plain = _WHAT_IS.sub(r"\1 is", plain)
     plain = re.sub(r"['’]s\b", "", plain)
-    plain = NUMBERED.sub(lambda match: match[0].rstrip(), plain)
-    stated, plain = measures(in_figures(plain))
-    proper = (_one_spelling(found) for found in _PROPER.findall(plain))
-    plain = _one_spelling(plain)
+    stated, plain = measures(in_figures(_spelled(plain, JOINED)))
+    proper = (_spelled(found, PHRASES) for found in _PROPER.findall(plain))
+    plain = _spelled(plain, PHRASES)
     kinds = sought(plain)
     return Asking(
         kinds=kinds,
@@ -114,9 +113,9 @@ def _rates(text: str) -> Iterator[str]:
         yield from (found.unit for found in quantities(f"1 {unit or joined}"))
 
 
-def _one_spelling(text: str) -> str:
-    for pattern, replacement in PHRASES:
-        text = pattern.sub(replacement, text)
+def _spelled(text: str, phrases: Phrases) -> str:
+    for pattern, spelling in phrases:
+        text = pattern.sub(spelling, text)
     return text
 
 

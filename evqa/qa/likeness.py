@@ -61,20 +61,20 @@ class Evidence:
 
 NAMES: Final = tuple(field.name for field in fields(Evidence))
 values = attrgetter(*NAMES)
-BIAS: Final = -1.35
+BIAS: Final = -1.31
 WEIGHTS: Final = values(
     Evidence(
-        likeness=2.35,
-        shared=1.18,
-        left_alone=-2.86,
-        right_alone=-1.65,
-        left_rare=-2.20,
-        right_rare=-1.37,
-        both_rare=-0.75,
-        same_kind=0.73,
+        likeness=2.39,
+        shared=1.21,
+        left_alone=-2.92,
+        right_alone=-1.68,
+        left_rare=-2.40,
+        right_rare=-1.33,
+        both_rare=-0.94,
+        same_kind=0.64,
         left_measures=-1.95,
-        right_measures=-1.33,
-        same_measures=1.88,
+        right_measures=-1.28,
+        same_measures=2.05,
     )
 )
 

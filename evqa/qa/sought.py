@@ -70,7 +70,7 @@ _ASKING = re.compile(
 _BARE = {"when": "date", "where": "place", "why": "reason"}
 _OPENING = re.compile(rf"\s*{_AUXILIARY}\b(?: there)?\s*(?:(?:the|a|an|its|my)\b)?", re.IGNORECASE)
 _AFTER_WHAT = re.compile(rf"\w*\s+(?:{_AUXILIARY}|of)\b", re.IGNORECASE)
-_PAID = re.compile(r"\b(?:costs?|pays?|charges?|paid|owe|bill)\b", re.IGNORECASE)
+_PAID = re.compile(r"\b(?:costs?|comes? to|pays?|charges?|paid|owe|bill)\b", re.IGNORECASE)
 _DEFINED = re.compile(
     r"\b(?:stands? for|short for|abbreviat\w+|acronym|letters|define\b|definition|meant by|"
     r"what do(?:es)? .{1,50} mean\b|"
@@ -129,7 +129,10 @@ def _kinds_of(match: re.Match[str], rest: str) -> Kinds:
     bare = (match["bare"] or match["since"] or match["who"] or "").casefold()
     if bare:
         return frozenset({_BARE.get(bare, "person")})
-    return _kinds_how(match["how"].casefold(), rest) if match["how"] else _kinds_what(rest)
+    if match["how"]:
+        paid = match.string[: match.start()] if rest.strip() in ("?", "") else ""
+        return _kinds_how(match["how"].casefold(), rest + paid)
+    return _kinds_what(rest)
 
 
 def _kinds_how(how: str, rest: str) -> Kinds:

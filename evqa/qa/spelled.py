@@ -44,7 +44,7 @@ def _share(match: re.Match[str]) -> str:
 
 _REWRITES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"\b(?:an|one) hour and a half\b|\bone and a half hours\b", "90 minutes"),
-    (r"\b(?:a )?half (?:an |a )?(?:hour)\b", "30 minutes"),
+    (r"\b(?:a )?half[- ](?:an |a )?hours?\b", "30 minutes"),
     (r"\b(?:a )?quarter of an hour\b|\b(?:a )?quarter[- ]hour\b", "15 minutes"),
     (r"\bthree quarters of an hour\b", "45 minutes"),
     (r"\b(?:a )?half a day\b", "12 hours"),

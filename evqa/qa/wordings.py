@@ -15,12 +15,18 @@ from evqa.qa.normal import stem
 _FILE = data_dir() / "benchmark" / "wordings.json"
 _DATA = read_json(_FILE)
 
-# "Level 2" and "Type B" are names.
-NUMBERED = re.compile(
-    r"\b(?:level|mode|type|case|class|range|state|part) (?=[A-Z0-9]\b|\d)", re.IGNORECASE
-)
+Phrases = tuple[tuple[re.Pattern[str], str], ...]
+
+
+def _phrases(rows: list[list[str]]) -> Phrases:
+    return tuple((re.compile(pattern, re.IGNORECASE), spelling) for pattern, spelling in rows)
+
+
+# "Level 2" and "Type B" are names, and so is "three-phase": joined before figures are read.
+_NUMBERED = r"\b(level|mode|type|case|class|range|state|part) (?=[A-Z0-9]\b|\d)"
+JOINED = (*_phrases([[_NUMBERED, r"\1"]]), *_phrases(_DATA["joined"]))
 # Ways to say one thing in several words, brought to one spelling before words are compared.
-PHRASES = tuple((re.compile(pattern, re.IGNORECASE), value) for pattern, value in _DATA["phrases"])
+PHRASES = _phrases(_DATA["phrases"])
 
 
 @cache

@@ -19,7 +19,8 @@ from evqa.qa.wordings import root
 from evqa.records import Question, read_jsonl
 
 HERE = Path(__file__).parent
-BENCHMARK = HERE.parents[1] / "data" / "benchmark" / "ev_charging.jsonl"
+BENCHMARKS = HERE.parents[1] / "data" / "benchmark"
+BENCHMARK = BENCHMARKS / "ev_charging.jsonl"
 
 
 def labelled(name):
@@ -35,9 +36,9 @@ def index():
 @pytest.mark.parametrize(
     ("name", "recall", "false_alarms"),
     [
-        ("paraphrases", 0.9, 0.08),
-        ("paraphrases_unseen", 0.9, 0.08),
-        ("paraphrases_more", 0.9, 0.06),
+        ("paraphrases", 0.97, 0.05),
+        ("paraphrases_unseen", 0.92, 0.06),
+        ("paraphrases_more", 0.95, 0.04),
     ],
 )
 def test_recall_and_false_alarms(index, name, recall, false_alarms):
@@ -47,6 +48,14 @@ def test_recall_and_false_alarms(index, name, recall, false_alarms):
     blamed = [index.overlap(pair(row["question"], "Unknown.")) for row in other]
     assert sum(overlap is not None for overlap in found) >= recall * len(same)
     assert sum(overlap is not None for overlap in blamed) <= false_alarms * len(other)
+
+
+def test_another_domain_needs_no_words_of_its_own():
+    questions = list(read_jsonl(BENCHMARKS / "heat_pumps.jsonl", Question))
+    index = BenchmarkIndex(questions, QAConfig().overlap_likeness)
+    same, other = labelled("paraphrases_heat_pumps")
+    assert sum(index.overlap(pair(r["question"], "?")) is not None for r in same) >= 15
+    assert not any(index.overlap(pair(r["question"], "?")) for r in other)
 
 
 def test_a_paraphrase_with_the_right_answer_is_found_sooner(index):
