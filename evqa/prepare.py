@@ -35,7 +35,7 @@ QA_SETTINGS = (
     "category_keywords",
     "max_pairs_per_chunk",
     "confirmations",
-    "overlap_cosine",
+    "overlap_likeness",
     "category_quota",
     "difficulty_quota",
     "judge",

@@ -179,8 +179,11 @@ class QAConfig:
     confirmations: bool = setting(
         True, "ask whether statements hold, too: 'Is …?', 'Can …?' (offline generator)"
     )
-    overlap_cosine: float = number(
-        0.5, gt=0, le=1, doc="TF-IDF cosine at and above which a question is the benchmark's"
+    overlap_likeness: float = number(
+        0.55,
+        gt=0,
+        le=1,
+        doc="likeness of meaning at and above which a question is the benchmark's",
     )
     category_quota: dict[str, int] = setting(
         {}, "most generated pairs of a category (category: pairs); others have no limit"

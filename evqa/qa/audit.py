@@ -161,7 +161,7 @@ def _imbalance(items: Sequence[Item], name: str) -> Finding:
 
 
 def _in_training(items: Sequence[Item], training: Sequence[Item]) -> Iterator[Finding]:
-    index = BenchmarkIndex([_as_question(item) for item in items], QAConfig().overlap_cosine)
+    index = BenchmarkIndex([_as_question(item) for item in items], QAConfig().overlap_likeness)
     kinds: dict[str, dict[str, str]] = defaultdict(dict)
     for item in training:
         overlap = index.overlap(_as_pair(item))

@@ -1,21 +1,27 @@
 """Keep the benchmark out of the training pairs, and certify it.
 
 Every benchmark question is compared with every pair: word for word; by shared word 3-grams; and
-by meaning (`evqa.qa.paraphrase`). So is every reference answer of eight words or more, and every
-one of a held-out question. Generated pairs that come too close are dropped; a hand-written or
-imported one stops the job, unless ``benchmark.allow_leaks`` says otherwise, and then the
-certificate lists it.
+by meaning (`evqa.qa.paraphrase`, `evqa.qa.likeness`). So is every reference answer of eight words
+or more, and every one of a held-out question. Generated pairs that come too close are dropped; a
+hand-written or imported one stops the job, unless ``benchmark.allow_leaks`` says otherwise, and
+then the certificate lists it.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Any
 
 from evqa.config.evaluation import LeakPolicy
 from evqa.errors import GateError
+from evqa.qa.asking import Asking, asking
+from evqa.qa.likeness import Likeness
+from evqa.qa.measures import Measure, measures
 from evqa.qa.normal import content_words, normalised
-from evqa.qa.paraphrase import Asking, Similarity, asking, conflict, cosine
+from evqa.qa.paraphrase import conflict
+from evqa.qa.spelled import in_figures
+from evqa.qa.wordings import senses
 from evqa.records import QAPair, Question
 
 HAND_MADE = ("shipped", "imported")
@@ -25,6 +31,9 @@ NGRAM_WORDS = 3
 MIN_SHARED_NGRAMS = 0.75
 # The same answer makes two similar questions suspect earlier.
 SAME_ANSWER_DISCOUNT = 0.7
+# An answer of other figures makes a similar question another, unless they are this much alike.
+OTHER_ANSWER = 0.8
+MAX_COMPARED = 24  # questions that are looked at closely
 MAX_NAMED = 3
 
 
@@ -58,6 +67,7 @@ class _Known:
     asking: Asking
     ngrams: frozenset[tuple[str, ...]]
     key_facts: tuple[str, ...]
+    figures: tuple[Measure, ...]
 
 
 class BenchmarkIndex:
@@ -65,13 +75,13 @@ class BenchmarkIndex:
 
     Args:
         questions: The benchmark.
-        least_cosine: At and above it two questions are one, if nothing speaks against it.
+        least_likeness: At and above it two questions are one, if nothing speaks against it.
     """
 
-    def __init__(self, questions: Sequence[Question], least_cosine: float) -> None:
-        self._least = least_cosine
+    def __init__(self, questions: Sequence[Question], least_likeness: float) -> None:
+        self._least = least_likeness
         self._known = [_known(question) for question in questions]
-        self._similarity = Similarity(known.asking for known in self._known)
+        self._likeness = Likeness(known.asking for known in self._known)
         self._exact = {normalised(question.question): question for question in questions}
         self._answers = {
             normalised(answer): question
@@ -79,10 +89,10 @@ class BenchmarkIndex:
             for answer in (question.answer, *question.alternatives)
             if _is_compared(answer, question)
         }
-        self._index: dict[str, list[tuple[int, float]]] = defaultdict(list)
+        self._index: dict[str, list[int]] = defaultdict(list)
         for number, known in enumerate(self._known):
-            for feature, weight in self._similarity.vector(known.asking).items():
-                self._index[feature].append((number, weight))
+            for feature in _features(known.asking):
+                self._index[feature].append(number)
 
     def overlap(self, pair: QAPair) -> Overlap | None:
         """Return the overlap of a pair with the benchmark, null when it has none."""
@@ -97,19 +107,25 @@ class BenchmarkIndex:
     def _near(self, pair: QAPair) -> Overlap | None:
         asked = asking(pair.question)
         grams = _ngrams(pair.question)
-        scores: dict[int, float] = defaultdict(float)
-        for feature, weight in self._similarity.vector(asked).items():
-            for number, other in self._index.get(feature, ()):
-                scores[number] += weight * other
-        best: Overlap | None = None
-        for number, similarity in sorted(scores.items(), key=lambda item: (-item[1], item[0])):
-            if similarity < self._least * SAME_ANSWER_DISCOUNT:
+        likely = sorted(
+            ((self._likeness.score(asked, self._known[n].asking), n) for n in self._nearby(asked)),
+            key=lambda item: (-item[0], item[1]),
+        )
+        for score, number in likely:
+            if score < self._least * SAME_ANSWER_DISCOUNT:
                 break
-            kind = self._kind(pair, asked, grams, self._known[number], similarity)
-            if kind:
-                best = Overlap(pair, self._known[number].question, similarity, kind)
-                break
-        return best
+            if kind := self._kind(pair, asked, grams, self._known[number], score):
+                return Overlap(pair, self._known[number].question, score, kind)
+        return None
+
+    def _nearby(self, asked: Asking) -> list[int]:
+        """Return the questions that share the most with one, by the weight of what is shared."""
+        shared: dict[int, float] = defaultdict(float)
+        for feature in _features(asked):
+            known = self._index.get(feature, ())
+            for number in known:
+                shared[number] += 1 / len(known)
+        return nlargest(MAX_COMPARED, shared, key=lambda number: (shared[number], -number))
 
     def _kind(
         self,
@@ -123,18 +139,22 @@ class BenchmarkIndex:
         if conflict(asked, known.asking) or _gives_away(pair.question, known):
             return None
         if similarity >= self._least:
-            return "near_question"
+            is_other = similarity < OTHER_ANSWER and _has_other_figures(pair.answer, known)
+            return None if is_other else "near_question"
         shared = len(grams & known.ngrams) / max(min(len(grams), len(known.ngrams)), 1)
         if shared >= MIN_SHARED_NGRAMS:
             return "shared_ngrams"
         return "near_question_same_answer" if _has_facts(pair.answer, known.key_facts) else None
 
     def similarity(self, left: str, right: str) -> float:
-        """Return how alike two questions are: 0 when something speaks against it."""
+        """Return how likely two questions are one: 0 when something speaks against it."""
         first, second = asking(left), asking(right)
-        if conflict(first, second):
-            return 0.0
-        return cosine(self._similarity.vector(first), self._similarity.vector(second))
+        return 0.0 if conflict(first, second) else self._likeness.score(first, second)
+
+
+def _features(asked: Asking) -> set[str]:
+    found = {sense for term in asked.terms for sense in senses(term)}
+    return found | {str(measure.value) for measure in asked.measures}
 
 
 def _known(question: Question) -> _Known:
@@ -143,7 +163,12 @@ def _known(question: Question) -> _Known:
         asking(question.question),
         _ngrams(question.question),
         tuple(f" {normalised(fact)} " for fact in question.key_facts),
+        tuple(figure for fact in question.key_facts for figure in _figures(fact)),
     )
+
+
+def _figures(text: str) -> list[Measure]:
+    return measures(in_figures(text))[0]
 
 
 def _is_compared(answer: str, question: Question) -> bool:
@@ -160,6 +185,14 @@ def _ngrams(text: str) -> frozenset[tuple[str, ...]]:
 def _has_facts(text: str, facts: Sequence[str]) -> bool:
     spelled = f" {normalised(text)} "
     return bool(facts) and all(fact in spelled for fact in facts)
+
+
+def _has_other_figures(answer: str, known: _Known) -> bool:
+    """Tell whether an answer states figures, and none of those that the known one asks for."""
+    stated = _figures(answer)
+    return bool(stated and known.figures) and not any(
+        figure.fits(fact) for figure in stated for fact in known.figures
+    )
 
 
 def _gives_away(question: str, known: _Known) -> bool:
@@ -213,7 +246,7 @@ def certificate(
     dropped: Sequence[dict[str, Any]],
     leaks: Sequence[dict[str, Any]],
     documents: list[dict[str, Any]],
-    least_cosine: float,
+    least_likeness: float,
 ) -> dict[str, Any]:
     """Return ``contamination.json``: what was compared, dropped, and what is left.
 
@@ -223,13 +256,13 @@ def certificate(
         dropped: Generated pairs that came too close.
         leaks: Hand-made pairs that are kept because ``benchmark.allow_leaks`` says so.
         documents: Each held-out document with its closest training document.
-        least_cosine: The threshold that decided.
+        least_likeness: The threshold that decided.
     """
     return {
         "num_questions": num_questions,
         "num_pairs": num_pairs,
-        "compared": ["exact", "3-grams", "paraphrase (TF-IDF)", "answers", "documents"],
-        "least_cosine": least_cosine,
+        "compared": ["exact", "3-grams", "paraphrases (rules, rarity)", "answers", "documents"],
+        "least_likeness": least_likeness,
         "num_dropped": len(dropped),
         "num_remaining": len(leaks),
         "leaks_allowed": bool(leaks),

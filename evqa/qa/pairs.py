@@ -46,7 +46,7 @@ class PairStages:
         self._questions = questions
         self._ledger = ledger
         self._passages = Passages(folder)
-        self._index = BenchmarkIndex(questions, config.qa.overlap_cosine)
+        self._index = BenchmarkIndex(questions, config.qa.overlap_likeness)
         self._cache = Path(config.paths.outputs_dir) / "cache" / "llm"
         self._dropped: list[dict[str, Any]] = []
         self._leaks: list[Overlap] = []
@@ -83,7 +83,7 @@ class PairStages:
             dropped=self._dropped,
             leaks=[overlap.to_dict() for overlap in self._leaks],
             documents=closest,
-            least_cosine=self._config.qa.overlap_cosine,
+            least_likeness=self._config.qa.overlap_likeness,
         )
 
     def _candidates(self, left_out: set[str]) -> Iterator[Grounded]:

@@ -1,103 +1,52 @@
-"""Tell whether two questions ask the same thing in other words; no model, no download.
+"""What keeps two questions apart, and which words mean the same.
 
-Words are reduced to what they stand for (synonyms, units, ways to ask). Two questions that ask
-for different kinds of things (a power, a duration), name different numbers, or differ in a word
-that turns the meaning (AC and DC, before and after) are never the same, however alike they look.
-The others are compared by the cosine of their TF-IDF vectors (Salton and Buckley 1988).
+Two questions that ask for different kinds of things (a power, a duration), name different numbers
+or things, differ in a word that turns the meaning (AC and DC, night and day), or have another word
+in one place of the same sentence, are never the same, however alike they look.
 """
 
-import math
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from difflib import SequenceMatcher
+from functools import cache
+from typing import Final
 
-from evqa.qa.normal import STOP_WORDS, stem, words
-from evqa.qa.quantities import Quantity, quantities
-from evqa.qa.wordings import ASKED, LIGHT, MARKED, OPPOSITES, PHRASES, SYNONYMS
+from evqa.qa.asking import Asking, terms
+from evqa.qa.measures import UNIT_KINDS, Measure
+from evqa.qa.sought import NOTHING, may_be_one
+from evqa.qa.wordings import COMMON, GENERAL, KINDS, MARKED, OPPOSITES, TURNED, senses
 
-Vector = dict[str, float]
-_COUNTED = re.compile(
-    r"\b(?:how many|number of|count of|total of) "
-    r"(?P<what>(?:(?!(?:do|does|did|is|are|was|were|can|could|have|has|had|must|may|should|will|would|in|on|at|for|of|per|to|there|from|with)\b)"
-    r"[\w/-]+ ?){1,4})",
-    re.IGNORECASE,
-)
-WEIGHT_OF_PAIRS: Final = 0.35  # of two neighbouring words, beside that of each word alone
-_FILLER_TEXT = """
-about approximately roughly exactly altogether total usually typically normally please tell know
-one two kind type sort get give take make use need require much many long far large high often
-just only least most most any every each all there when then now please exact number amount value
-figure way case thing people person someone let say call name mean serve happen work become
-"""
-_FILLER = frozenset(_FILLER_TEXT.split())
+MIN_STEM: Final = 5  # letters that words of one family share
+MIN_SHARED_STEM: Final = 0.6  # and of the longer word
+MIN_FRAME: Final = 0.5  # of the words, in the same order, that make two sentences one frame
+MIN_SAME_FRAME: Final = 0.75  # that make "not" the difference
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """A question, reduced to what it asks.
-
-    Attributes:
-        kinds: What is asked for (power, duration, reason…); empty when that is not plain.
-        quantities: Numbers with units that the question states.
-        names: Words with digits or capitals inside: identifiers, abbreviations.
-        terms: The other content words, in order, as what they stand for.
-        counted: The terms of what is counted, when a number of things is asked for.
-    """
-
-    kinds: frozenset[str]
-    quantities: frozenset[Quantity]
-    names: frozenset[str]
-    terms: tuple[str, ...]
-    counted: frozenset[str]
+def means_the_same(left: str, right: str) -> bool:
+    """Tell whether two terms may stand for the same."""
+    return left == right or not _senses(left).isdisjoint(_senses(right)) or _alike(left, right)
 
 
-def asking(question: str) -> Asking:
-    """Return what a question asks."""
-    plain = re.sub(r"['’]s\b", "", " ".join(question.split()))
-    kinds = frozenset(kind for kind, pattern in ASKED.items() if pattern.search(plain))
-    for pattern, replacement in PHRASES:
-        plain = pattern.sub(replacement, plain)
-    names = frozenset(
-        name.casefold().rstrip("s") for name in re.findall(r"\b[A-Za-z]*[A-Z]{2,}\w*\b", plain)
-    )
-    return Asking(
-        kinds=kinds,
-        quantities=frozenset(quantities(question)),
-        names=names,
-        terms=tuple(terms(plain)),
-        counted=_counted(plain) if "count" in kinds else frozenset(),
-    )
+@cache
+def _senses(term: str) -> frozenset[str]:
+    return frozenset(senses(term))
 
 
-def terms(text: str) -> list[str]:
-    """Return the content words of a text as what they stand for, in order."""
-    found = []
-    for word in words(text):
-        if word in STOP_WORDS or word in _FILLER:
-            continue
-        meant = SYNONYMS.get(word) or SYNONYMS.get(stem(word)) or root(word)
-        if meant and meant not in _FILLER and word not in _FILLER:
-            found.append(SYNONYMS.get(meant, meant))
-    return found
+@cache
+def _alike(left: str, right: str) -> bool:
+    """Tell whether two words are of one family: electric and electrician, adopt and adoption."""
+    pairs = enumerate(zip(left, right, strict=False))
+    shared = next((n for n, (a, b) in pairs if a != b), min(len(left), len(right)))
+    return shared >= max(MIN_STEM, MIN_SHARED_STEM * max(len(left), len(right)))
 
 
-def root(word: str) -> str:
-    """Return a word without its endings: swapping, swaps and swap; adoption and adopted."""
-    found = re.sub(r"(?:ations?|ions?)$", "", stem(word)) if len(word) > 8 else stem(word)
-    found = re.sub(r"([bdgmnpt])\1$", r"\1", found)
-    return re.sub(r"i$", "y", found).removesuffix("e") if len(found) > 3 else found
+def unmatched(left: Iterable[str], right: Iterable[str]) -> list[str]:
+    """Return the terms of one side that nothing on the other side means."""
+    others = tuple(right)
+    return [term for term in left if not any(means_the_same(term, other) for other in others)]
 
 
-_LIGHT = LIGHT | frozenset(map(root, LIGHT))
-_OPPOSITES = tuple(group | frozenset(map(root, group)) for group in OPPOSITES)
-
-
-def _counted(question: str) -> frozenset[str]:
-    """Return the terms of what is counted: "electric buses" of "How many electric buses does"."""
-    match = _COUNTED.search(question)
-    return frozenset(terms(match["what"])) if match else frozenset()
+def _matched(ours: frozenset[str], theirs: Iterable[str]) -> frozenset[str]:
+    return ours - frozenset(unmatched(ours, theirs))
 
 
 def conflict(left: Asking, right: Asking) -> str | None:
@@ -105,78 +54,114 @@ def conflict(left: Asking, right: Asking) -> str | None:
     return next((why for why, speaks in _CONFLICTS.items() if speaks(left, right)), None)
 
 
+def missing(left: Asking, right: Asking) -> list[Measure]:
+    """Return the quantities of one question that the other does not state."""
+    return [m for m in left.measures if not any(m.fits(other) for other in right.measures)]
+
+
+def _other_numbers(left: Asking, right: Asking) -> bool:
+    return bool(missing(left, right)) and bool(missing(right, left))
+
+
+def _given_away(left: Asking, right: Asking) -> bool:
+    """Tell whether a question states a figure of the kind that the other asks for."""
+    kinds = {UNIT_KINDS.get(measure.unit) for measure in missing(left, right)}
+    return bool(kinds & right.kinds) and len(left.measures) > len(right.measures)
+
+
+def _other_bound(left: Asking, right: Asking) -> bool:
+    return any(
+        ours.bound * theirs.bound < 0 and ours.fits(theirs)
+        for ours in left.measures
+        for theirs in right.measures
+    )
+
+
+def _other_names(left: Asking, right: Asking) -> bool:
+    ours, theirs = left.names - right.names, right.names - left.names
+    return bool(ours and theirs)
+
+
+def _other_proper(left: Asking, right: Asking) -> bool:
+    return bool(unmatched(left.proper, right.terms)) and bool(unmatched(right.proper, left.terms))
+
+
+def _other_counted(left: Asking, right: Asking) -> bool:
+    ours, theirs = unmatched(left.counted, right.counted), unmatched(right.counted, left.counted)
+    return bool(
+        left.counted
+        and right.counted
+        and (len(ours) == len(left.counted) or bool(set(ours) - COMMON and set(theirs) - COMMON))
+    )
+
+
 def _other_opposite(left: Asking, right: Asking) -> bool:
-    ours, theirs = frozenset(left.terms), frozenset(right.terms)
-    return any(_each_has_own(ours & group, theirs & group) for group in _OPPOSITES)
+    ours, theirs = _heads(left), _heads(right)
+    return any(_each_has_own(ours & group, theirs & group) for group in OPPOSITES)
 
 
-def _marked(left: Asking, right: Asking) -> bool:
-    ours, theirs = frozenset(left.terms), frozenset(right.terms)
-    return bool((ours ^ theirs | left.names ^ right.names) & MARKED)
+def _heads(asked: Asking) -> frozenset[str]:
+    return frozenset(senses(term)[0] for term in asked.terms)
 
 
-_CONFLICTS: dict[str, Callable[[Asking, Asking], bool]] = {
-    "another kind of thing is asked for": lambda a, b: (
-        bool(a.kinds and b.kinds) and not a.kinds & b.kinds
-    ),
-    "other numbers": lambda a, b: _each_has_own(a.quantities, b.quantities),
-    "other names": lambda a, b: _each_has_own(a.names, b.names),
-    "other things are counted": lambda a, b: (
-        bool(a.counted and b.counted) and _differ(a.counted, b.counted)
-    ),
-    "an opposite": _other_opposite,
-    "only one of them is about that": _marked,
-    "each names something else": lambda a, b: _each_has_own(
-        frozenset(a.terms) - _LIGHT, frozenset(b.terms) - _LIGHT
-    ),
-}
-
-
-def _differ(left: frozenset[str], right: frozenset[str]) -> bool:
-    return not left & right or _each_has_own(left, right)
-
-
-def _each_has_own(left: frozenset[Any], right: frozenset[Any]) -> bool:
-    """Tell whether each side has something that the other lacks: one side may say more."""
+def _each_has_own(left: frozenset[str], right: frozenset[str]) -> bool:
     return bool(left - right) and bool(right - left)
 
 
-class Similarity:
-    """Cosine of questions by their terms, weighted by rarity among reference questions.
-
-    Weights are ``(1 + ln tf) · (ln((1 + n) / (1 + df)) + 1)``, lengths normalised.
-
-    Args:
-        references: The questions that others are compared with.
-    """
-
-    def __init__(self, references: Iterable[Asking]) -> None:
-        features = [set(_features(asked)) for asked in references]
-        self._num = len(features)
-        self._num_with = Counter(feature for found in features for feature in found)
-
-    def vector(self, asked: Asking) -> Vector:
-        """Return the unit vector of a question."""
-        weights = {
-            feature: (1 + math.log(count))
-            * self._rarity(feature)
-            * (WEIGHT_OF_PAIRS if " " in feature else 1.0)
-            for feature, count in Counter(_features(asked)).items()
-        }
-        length = math.sqrt(sum(weight * weight for weight in weights.values()))
-        return {feature: weight / length for feature, weight in weights.items()} if length else {}
-
-    def _rarity(self, feature: str) -> float:
-        return math.log((1 + self._num) / (1 + self._num_with[feature])) + 1
+def _marked(left: Asking, right: Asking) -> bool:
+    ours = MARKED & (_heads(left) | left.names)
+    return bool(unmatched(ours, {*right.terms, *right.names}))
 
 
-def _features(asked: Asking) -> list[str]:
-    found = [*asked.terms, *(f"asks:{kind}" for kind in asked.kinds)]
-    pairs = {" ".join(sorted(pair)) for pair in zip(asked.terms, asked.terms[1:], strict=False)}
-    return [*found, *sorted(pairs)]
+def _left_out(left: Asking, right: Asking) -> bool:
+    return bool(left.excluded & (frozenset(right.terms) - right.spared)) or bool(
+        right.excluded & (frozenset(left.terms) - left.spared)
+    )
 
 
-def cosine(left: Vector, right: Vector) -> float:
-    """Return the cosine of two unit vectors."""
-    small, large = sorted((left, right), key=len)
-    return sum(weight * large.get(feature, 0.0) for feature, weight in small.items())
+def _one_word_changed(left: Asking, right: Asking) -> bool:
+    """Tell whether two sentences are built alike, but for another word in one place, or "not"."""
+    matcher = SequenceMatcher(None, left.tokens, right.tokens, autojunk=False)
+    ratio = matcher.ratio()
+    if ratio >= MIN_SAME_FRAME and left.is_negated is not right.is_negated:
+        return True
+    return ratio >= MIN_FRAME and any(
+        operation == "replace" and _contrast(left.tokens[a:b], right.tokens[c:d], left, right)
+        for operation, a, b, c, d in matcher.get_opcodes()
+    )
+
+
+def _contrast(ours: Sequence[str], theirs: Sequence[str], left: Asking, right: Asking) -> bool:
+    """Tell whether words in one place mean different things, none of which the rest says too."""
+    if any(_each_has_own(group & set(ours), group & set(theirs)) for group in TURNED):
+        return True
+    asked = left.kinds | right.kinds
+    first = unmatched(_telling(ours, asked), right.terms)
+    second = unmatched(_telling(theirs, asked), left.terms)
+    if GENERAL.issuperset(first) or GENERAL.issuperset(second):
+        return False
+    return not COMMON.issuperset(first + second)
+
+
+def _telling(tokens: Sequence[str], asked: frozenset[str]) -> list[str]:
+    """Return the terms that do not just say what kind of thing is asked for."""
+    return [term for term in terms(" ".join(tokens)) if not KINDS.get(term, NOTHING) & asked]
+
+
+_CONFLICTS: dict[str, Callable[[Asking, Asking], bool]] = {
+    "another kind of thing is asked for": lambda a, b: not may_be_one(a.kinds, b.kinds),
+    "the first states what the second asks for": _given_away,
+    "other numbers": _other_numbers,
+    "another side of a bound": _other_bound,
+    "other names": _other_names,
+    "other proper nouns": _other_proper,
+    "other things are counted": _other_counted,
+    "the amount of something else": lambda a, b: (
+        not a.amount <= _matched(a.amount, b.terms) or not b.amount <= _matched(b.amount, a.terms)
+    ),
+    "another rate": lambda a, b: bool(a.rates and b.rates) and not a.rates & b.rates,
+    "an opposite": _other_opposite,
+    "the first is about that, too": _marked,
+    "one leaves out what the other asks": _left_out,
+    "one word of the sentence is another": _one_word_changed,
+}

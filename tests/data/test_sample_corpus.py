@@ -251,7 +251,7 @@ def test_in_corpus_questions_ask_for_trained_answers():
 )
 def test_pairs_say_no_more_of_the_benchmark_than_their_policy_allows(name, policy):
     """The reversed pairs ask other questions about the same facts: nothing of it, in any words."""
-    index = BenchmarkIndex([Question(**q) for q in questions()], QAConfig().overlap_cosine)
+    index = BenchmarkIndex([Question(**q) for q in questions()], QAConfig().overlap_likeness)
     for pair in read_jsonl(SAMPLE / f"{name}.jsonl"):
         for question in pair["questions"]:
             held = trained(question, pair["answer"], generator="shipped", provenance={})

@@ -5,7 +5,6 @@ from records_for_tests import asked, pair
 
 from evqa.errors import GateError
 from evqa.qa.contamination import BenchmarkIndex, certificate, refuse_hand_made
-from evqa.qa.paraphrase import Similarity, asking
 
 BENCHMARK = [
     asked("How much current does a 7.4 kW wallbox draw?", id="q1"),
@@ -20,7 +19,7 @@ BENCHMARK = [
 ]
 
 
-def overlaps(*pairs, least=0.62, benchmark=BENCHMARK):
+def overlaps(*pairs, least=0.55, benchmark=BENCHMARK):
     index = BenchmarkIndex(benchmark, least)
     return [found for found in map(index.overlap, pairs) if found]
 
@@ -57,6 +56,15 @@ def test_the_same_words_with_another_meaning_are_no_leak(question):
     assert kinds(pair(question, "x")) == []
 
 
+def test_an_answer_of_other_figures_makes_a_similar_question_another():
+    asked_twice = [asked("How many contacts has the Type 2 inlet?", "Seven.", key_facts=["7"])]
+    similar = "How many contacts of the Type 2 inlet does a moped need?"
+    assert kinds(pair(similar, "Some."), benchmark=asked_twice) != []
+    assert kinds(pair(similar, "Five are used."), benchmark=asked_twice) == []
+    alike = "How many contacts does the Type 2 inlet have?"
+    assert kinds(pair(alike, "Five."), benchmark=asked_twice) != []
+
+
 def test_a_long_answer_of_a_held_out_question_is_a_leak():
     leaked = pair("Are boats charged?", BENCHMARK[3].answer.upper())
     assert kinds(leaked) == [("same_held_out_answer", "q4")]
@@ -78,7 +86,7 @@ def test_the_certificate_says_what_was_allowed():
         "num_pairs": 1,
         "dropped": [],
         "documents": [],
-        "least_cosine": 1,
+        "least_likeness": 1,
     }
     found = certificate(leaks=[leak], **values)
     assert (found["num_remaining"], found["leaks_allowed"]) == (1, True)
@@ -87,12 +95,3 @@ def test_the_certificate_says_what_was_allowed():
 
 def test_without_a_benchmark_nothing_overlaps():
     assert overlaps(pair("What is a wallbox?", "x"), benchmark=[]) == []
-
-
-def test_vectors_have_unit_length_and_weigh_rare_words_more():
-    texts = ["the latch fits", "the latch breaks", "the hook breaks"]
-    similarity = Similarity(map(asking, texts))
-    vector = similarity.vector(asking("latch hook"))
-    assert sum(weight**2 for weight in vector.values()) == pytest.approx(1)
-    assert vector["hook"] > vector["latch"]
-    assert similarity.vector(asking("")) == {}
