@@ -10,11 +10,11 @@ from evqa.qa.grammar import (
     MODALS,
     PAST,
     THIRD,
-    Vocabulary,
     is_plural,
     is_subject,
-    lower_first,
+    may_be_many,
 )
+from evqa.qa.vocabulary import Vocabulary, lower_first
 
 _LEAD = re.compile(
     r"(?P<lead>(?:In|At|On|For|With|Since|Under|During|From|By|Between|Before|After|Without|Until|"
@@ -24,6 +24,7 @@ _LEAD = re.compile(
     r"(?:[^,;:]|,(?=\d)){2,80}), (?P<rest>\S.*)$"
 )
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_CONTRAST = re.compile(r"(?:While|Although|Though|Whereas|Even though) [^,;:]{8,90}, (?=\S)")
 _DATED_LEAD = re.compile(
     r"(?P<lead>(?:In|By|Since|On|At|From|Until) (?:the (?:end|start|beginning) of |"
     rf"(?:\d{{1,2}} )?(?:{_MONTHS}) )?(?:19|20)\d\d|(?:At|On) \d[\d.,]* ?(?:V|kW|A|%)|"
@@ -50,6 +51,7 @@ _PHRASAL = re.compile(
 )
 _NO_OBJECT = frozenset({"", "been", "had", "to", "until", "never", "not", "yet"})
 _HAVE = {"has": "does", "have": "do", "had": "did"}
+_OF_MANY = frozenset({"are", "were", "have"})
 LOOK_AHEAD_WORDS = 9
 _DETERMINERS_TEXT = """
 a an the its their his her this these all some many several more most one two three four five six
@@ -74,19 +76,24 @@ _INTRANSITIVE = frozenset(_INTRANSITIVE_TEXT.split())
 _SURELY_FINITE = frozenset([*BE, *MODALS, "has", "have", "had"])
 _PARTICIPLES_TEXT = """
 seen done gone taken given grown risen fallen driven shown written begun known drawn become come
+undergone led built made put set met kept held left lost sent spent sold bought brought found
+chosen overcome broken spoken worn
 """
 _PARTICIPLES = frozenset(_PARTICIPLES_TEXT.split())
 _RELATIVE = frozenset({"that", "which", "who", "whose", "where", "when", "whatever"})
-_NEVER_TEXT = "a an the of to in on at for with by from and or as per than its their his her this"
+_NEVER_TEXT = (
+    "a an the of to in on at for with by from and or as per than its their his her this be"
+)
 _NEVER_BEFORE_VERB = frozenset(_NEVER_TEXT.split())
 _ALSO_NOUNS_TEXT = """
 state share cost test charge lead use design demand change limit order range list rate name cover
 power place plan map record feature sample schedule route host request query report result
 benefit control increase decrease decline drop rise fall supply support transfer trip switch
-update upgrade process focus finance grant guide aim advance offset reward list load lock measure
+update upgrade use process focus finance grant guide aim advance offset reward list load lock
+measure
 output overview outline matter balance account block bridge bill check claim display fit feed
 function gain handle help mark present promise return run show signal stop store target term tie
-total track travel trigger turn vary waste watch work
+total track travel trigger turn waste watch work
 """
 _ALSO_NOUNS = frozenset(_ALSO_NOUNS_TEXT.split())
 _ADVERBS_TEXT = """
@@ -155,10 +162,21 @@ def _begins_clause(text: str) -> bool:
     return parse_clause(text[:1].upper() + text[1:], Vocabulary()) is not None
 
 
+def without_connective(text: str) -> str:
+    """Return a sentence without what ties it to the one before: "However, …"."""
+    return _CONNECTIVE.sub("", text)
+
+
+def is_statement(text: str) -> bool:
+    """Tell whether words say something, with a verb of their own, and name no mere thing."""
+    return _verb_position(text.rstrip(".!").split()) is not None
+
+
 def parse_clause(text: str, vocabulary: Vocabulary) -> Clause | None:
     """Return the clause that a text is, or null when its form is not plain."""
-    text = text.strip()
-    body = _CONNECTIVE.sub("", text)
+    text = _CONTRAST.sub("", text.strip())
+    text = text[:1].upper() + text[1:]
+    body = without_connective(text)
     body = body[:1].upper() + body[1:]
     lead, body = _split_lead(body)
     words = body.split()
@@ -169,7 +187,8 @@ def parse_clause(text: str, vocabulary: Vocabulary) -> Clause | None:
     while words[position - 1].lower() in _ADVERBS and position > 1:
         position -= 1
         subject = " ".join(words[:position])
-    if not is_subject(subject):
+    is_fragment = THIRD.get(words[0].lower(), "use") not in _ALSO_NOUNS  # "Defines how …"
+    if is_fragment or not is_subject(subject):
         return None
     return _with_verb(text, lead, lower_first(subject, vocabulary), words[position:])
 
@@ -194,6 +213,9 @@ def _verb_position(words: list[str]) -> int | None:
         plain = word.strip(",").lower()
         if plain in _RELATIVE:
             in_relative = True
+            continue
+        if in_relative and plain in ("does", "do", "did"):
+            in_relative = False
             continue
         if in_relative and plain in BASES and words[position - 1].lower() in _RELATIVE:
             in_relative = False
@@ -230,10 +252,16 @@ def _is_past(words: list[str], position: int) -> bool:
     """Tell whether a word is a verb in the past and no participle before a noun."""
     if words[position].strip(",").lower() not in PAST or position + 1 >= len(words):
         return False
-    following = words[position + 1]
+    following, previous = words[position + 1], words[position - 1]
+    if previous.lower() in ("be", "been", "being", "to"):
+        return False
     if following.lower() in _PREPOSITIONS:
         return PAST[words[position].strip(",").lower()] in _INTRANSITIVE
-    return following[0].isdigit() or following.lower() in _AFTER_PAST or following[0] in "€$£"
+    if following[0].isdigit() or following.lower() in _AFTER_PAST or following[0] in "€$£":
+        return True
+    # "Carmakers announced targets": after a noun, and before one, it is no participle.
+    is_noun = previous[0].isupper() or (previous.endswith("s") and len(previous) > 3)
+    return is_noun and position < 5 and (following.endswith("s") or following[0].isupper())
 
 
 def _ends_clause(words: list[str]) -> bool:
@@ -251,6 +279,8 @@ def _is_finite(words: list[str], position: int) -> bool:
     after = words[position + 1].lower() if position + 1 < len(words) else ""
     if before in _NEVER_BEFORE_VERB or words[position].endswith((",", ";")):
         return False
+    if before.endswith("ing") and plain in BASES:  # "sales taking place"
+        return False
     if after in _SURELY_FINITE or words[position][0].isupper():  # "the United States"
         return False
     return _agrees(plain, before, after, is_plural(" ".join(words[:position])))
@@ -259,7 +289,7 @@ def _is_finite(words: list[str], position: int) -> bool:
 def _agrees(verb: str, before: str, after: str, is_many: bool) -> bool:
     """Tell whether a verb form goes with a noun that is one or many, and is no noun itself."""
     base = THIRD.get(verb, verb)
-    if base in _ALSO_NOUNS and not _begins_object(after):
+    if base in _ALSO_NOUNS and not _begins_object(after) and (base, after) != ("account", "for"):
         return False
     if verb in THIRD:
         return not is_many or before in _ADVERBS
@@ -279,6 +309,8 @@ def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause |
     if found is None:
         return None
     auxiliary, verb, rest = found
+    if auxiliary in _OF_MANY and not may_be_many(subject):  # "Common are", "China have"
+        return None
     verb, rest = _with_particle(verb, rest)
     return Clause(text=text, lead=lead, subject=subject, auxiliary=auxiliary, verb=verb, rest=rest)
 
@@ -321,7 +353,7 @@ def _question_form(verb: str, subject: str) -> tuple[str, str]:
         return "modal", verb
     if verb in _HAVE:
         return _HAVE[verb], "have"
-    if verb in THIRD and not is_plural(subject):
+    if verb in THIRD:
         return "does", THIRD[verb]
     is_amount = subject[0].isdigit() or subject[0] in "€$£"
     is_present = verb in BASES and (is_plural(subject) or is_amount)

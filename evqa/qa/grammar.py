@@ -5,10 +5,6 @@ costs a pair and never a wrong one.
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-from evqa.qa.quantities import NUMBER_WORDS
 
 _REGULAR_TEXT = """
 accept account achieve act add adjust adopt affect agree allow amount answer appear apply
@@ -95,11 +91,17 @@ MODALS = frozenset({"can", "shall", "must", "may", "should", "will", "could", "m
 
 # A subject or a question with one of these points at something outside itself.
 POINTING = re.compile(
-    r"\b(?:this|these|those|such|it|its|itself|they|them|their|theirs|here|above|below|he|she|his|"
-    r"her|we|our|us|i|my|me|the (?:same|latter|former|rest|reverse|opposite|others?|idea|figures?|"
-    r"numbers?|answers?|reasons?|results?|sum|rule|difference|case|trick|point is)|another|"
+    r"\b(?:this|these|those|such|it|its|itself|themselves|they|them|their|theirs|here|above|below|he|she|his|"
+    r"her|we|our|us|i|my|me|the (?:same|latter|former|rest|reverse|opposite|others?|idea|trick|"
+    r"point is|(?:figures?|numbers?|answers?|reasons?|results?|sum|rule|difference|case)"
+    r"(?! (?:of|for|between)\b))|another|"
     r"the other|both|neither|thus|hence|so far|likewise|then|too|also|instead|otherwise|however|"
     r"therefore|meanwhile|again|nobody|nothing|somebody|everybody|anybody|one of them|"
+    r"respective|respectively|similarly|an? [a-z]+ one|the ones?|"
+    r"(?:do|doing|done) so|now|today|yesterday|though|aforementioned|"
+    r"as well|previous(?:ly)?|accordingly|as usual(?:ly)?|afterwards|that (?:month|day|week|same)|"
+    r"(?:next|previous|preceding|following|last) (?:section|chapter|paragraph|page|step|figure)|"
+    r"(?:different|following|corresponding|latest) (?:scenario|case|example|data)|tomorrow|"
     r"the first one|that (?:way|is why|limit|rule|price|figure|sum|year|car|number|case|time))\b",
     re.IGNORECASE,
 )
@@ -107,8 +109,12 @@ _BAD_START = re.compile(
     r"^(?:let['’]s|let|please|further|furthermore|incidentally|it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|"
     r"when|where|why|how|if|"
     r"because|although|though|while|since|as|after|before|until|unless|once|whether|and|or|but|so|"
-    r"not|only|even|just|yes|no|nor|both|others?|some|many|few|most of them|one|two|three|four|"
-    r"five|six|outside|inside|within|through|across|among|above|below|except|besides|unlike|like|"
+    r"not|only|even|just|yes|no|nor|both|either|others?|some|many|few|most of them|"
+    r"should|would|could|may(?! \d)|must|will|do|does|did|is|are|was|were|has|have|had|"
+    r"similar|every time|each time|"
+    r"further|additional|higher|lower|larger|greater|smaller|(?:more|less|fewer)(?! than)|"
+    r"most [a-z]+(?:ant|ive|al|ent|ed|ing|ous|ful|ble|ary)|one|two|three|four|five|six|"
+    r"outside|inside|within|through|across|among|above|below|except|besides|unlike|like|"
     r"the (?:one|ones|two|three|next|other|second|third|last)(?! of)|in|at|on|for|from|to|"
     r"by|with|without|under|over|during|behind|beside|between|of|here|now|then|also|still|later|"
     r"today|probably|perhaps|maybe|thereafter|afterwards|finally|usually|often|never|always|"
@@ -120,9 +126,9 @@ _DETERMINERS_TEXT = """
 a an the each every most all any no some many few several older newer modern public private
 typical ordinary
 """
-_DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
-_HEDGES = frozenset({"around", "about", "nearly", "almost", "over", "roughly", "approximately"})
-_NO_HEAD = _DETERMINERS | {"to", "of", "in", "by", "used", "for", "with", "on", "at", "from"}
+DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
+HEDGES = frozenset({"around", "about", "nearly", "almost", "over", "roughly", "approximately"})
+_NO_HEAD = DETERMINERS | {"to", "of", "in", "by", "used", "for", "with", "on", "at", "from"}
 MAX_SUBJECT_WORDS = 14
 _ORDERS_TEXT = """
 make ensure check select see set go open click add enter provide note install connect configure
@@ -132,8 +138,9 @@ read write follow consider refer specify define verify download
 _ORDERS = frozenset(_ORDERS_TEXT.split())
 _ENTRY = re.compile(
     r" (?:An|The|This|When|If|Each|Your|More) |(?<!\d) A (?=[a-z]{3,})| whether |^\d+ [A-Z]|"
-    r"^(?:[Hh]aving|[Ii]ncluding|[Gg]iven)\b|\b(?i:(\w{4,}) \1)\b"
+    r"^(?:[Hh]aving|[Ii]ncluding|[Gg]iven)\b|\b(?i:(\w{4,}) \1)\b|\b(?i:(\w+ \w{4,})\b.* \2)\b"
 )
+_AUXILIARY = re.compile(r"\b(?:do|does|did|not|cannot|how|whether|what|your?)\b", re.IGNORECASE)
 _LIST_OF_NAMES = re.compile(
     r"(?:[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}, )+"
     r"(?:and )?[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}(?: and [A-Z][\w&.-]*(?: [A-Z][\w&.-]*)*)?"
@@ -145,6 +152,28 @@ manufacturer owner electrician installer installation socket connector plug cont
 firmware microcontroller certificate token transaction session reservation tariff
 """
 _KNOWN_THINGS = frozenset(_KNOWN_THINGS_TEXT.split())
+_TELLING = frozenset({"of", "for", "in", "to", "that", "which", "who", "with", "from", "between"})
+_PERSONS_TEXT = """
+operator driver user customer owner manufacturer maker carmaker automaker company provider partner
+installer electrician household consumer member supplier developer implementer vendor investor
+official regulator government agency organisation organization authority administration person
+people party applicant recipient buyer seller retailer worker technician engineer producer adopter
+employer employee tenant landlord resident business community utility stakeholder office
+department commission foundation council association committee secretary president ministry
+"""
+_PERSONS = frozenset(_PERSONS_TEXT.split())
+
+
+def is_person(noun_phrase: str) -> bool:
+    """Tell whether a subject is somebody, who is asked for with "who"."""
+    head = re.split(r" (?:of|in|on|with|for|at|from|to|by|that|which|who) ", noun_phrase)[0]
+    words = head.split()
+    # "the company Mennekes": a name at the end has its kind before it.
+    asked = [words[-1], *(words[-2:-1] if words[-1][0].isupper() else [])]
+    return any(
+        not _PERSONS.isdisjoint({word, word.removesuffix("s"), f"{word.removesuffix('ies')}y"})
+        for word in map(str.lower, asked)
+    )
 
 
 def third_person(base: str) -> str:
@@ -181,6 +210,8 @@ def is_subject(text: str) -> bool:
     words = text.split()
     if text.lower() == "you":
         return True
+    if text.lower() in _NO_HEAD:
+        return False
     is_list = "," in text and not _LIST_OF_NAMES.fullmatch(text)
     if not words or len(words) > MAX_SUBJECT_WORDS or is_list or re.search("[:(—]", text):
         return False
@@ -190,18 +221,23 @@ def is_subject(text: str) -> bool:
     first = words[0].lower()
     is_order = first in _ORDERS or (first in BASES and len(words) <= 3 and first[-1] != "s")
     is_order = is_order or (len(words) == 1 and first.endswith(("ly", "ed")))
+    is_order = is_order or (first in BASES and words[1:2] in (["the"], ["a"], ["an"], ["all"]))
     # The term of a glossary, and the sentence that explains it.
-    is_entry = _ENTRY.search(text)
+    is_entry = _ENTRY.search(text) or _AUXILIARY.search(text)
     if is_order or is_entry:
         return False
-    # "The box", "The standard": which one was said before, and a question cannot know.
-    is_vague = (
-        words[0].lower() == "the"
-        and len(words) == 2
-        and words[1].islower()
-        and words[1] not in _KNOWN_THINGS
-    )
-    return not is_vague and len(text) > 2
+    return not _is_vague(words) and len(text) > 2
+
+
+def _is_vague(words: list[str]) -> bool:
+    """Tell whether words are "the box" or "the red line": said before, which no question knows.
+
+    A name, a number or what follows a preposition tells which one is meant.
+    """
+    if words[0].lower() != "the" or len(words) < 2:
+        return False
+    is_told = any(not word.islower() or word in _TELLING for word in words[1:])
+    return not is_told and words[-1].removesuffix("s") not in _KNOWN_THINGS
 
 
 def is_plural(subject: str) -> bool:
@@ -218,50 +254,15 @@ def is_plural(subject: str) -> bool:
     return last.endswith("s") and not last.endswith(("ss", "us", "is", "ics"))
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """How a corpus writes its words: what it writes in lower case, and what are names."""
-
-    lower: frozenset[str] = frozenset()
-    names: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, text: str) -> "Vocabulary":
-        """Return the vocabulary of a text; a capital inside a sentence marks a name."""
-        return cls.of_texts([text])
-
-    @classmethod
-    def of_texts(cls, texts: Iterable[str]) -> "Vocabulary":
-        """Return the vocabulary of several texts; only their words are kept."""
-        lower: set[str] = set()
-        names: set[str] = set()
-        for text in texts:
-            lower.update(re.findall(r"(?<![\w-])[a-z]+(?![\w])", text))
-            names.update(re.findall(r"(?<=[a-z,;] )[A-Z][a-z]+", text))
-        return cls(frozenset(lower), frozenset(names))
-
-    def is_ordinary(self, word: str) -> bool:
-        """Tell whether a capitalised word is only the first of its sentence."""
-        plain = re.split(r"[-,’']", word)[0].lower()
-        if plain in self.lower or plain in NUMBER_WORDS or plain.endswith("ing"):
-            return True
-        return plain.capitalize() not in self.names and bool(_ORDINARY_END.search(plain))
+def may_be_many(subject: str) -> bool:
+    """Tell whether a subject can stand before "are": plurals, amounts and groups."""
+    return is_plural(subject) or subject == "you" or bool(_MANY.search(subject))
 
 
-_ORDINARY_END = re.compile(r"(?:s|al|ic|ive|ent|ant|ary|ous|ed|er|est|ly|tion)$")
-
-
-def lower_first(text: str, vocabulary: Vocabulary) -> str:
-    """Return a subject as it is written inside a sentence."""
-    words = text.split()
-    first, following = words[0], words[1] if len(words) > 1 else "x"
-    if first.lower() in _DETERMINERS or first.lower() in _HEDGES:
-        return text[0].lower() + text[1:]
-    if first[1:] != first[1:].lower() or any(map(str.isdigit, first)):
-        return text
-    # "Type 2", "Mode 3", "Plug & Charge" are names made of ordinary words.
-    is_name = (following[0].isdigit() and not first.endswith("ing")) or following == "&"
-    return text if is_name or not vocabulary.is_ordinary(first) else text[0].lower() + text[1:]
+_MANY = re.compile(
+    r"\d|%|\b(?:people|data|police|majority|number|variety|range|half|most|many|few|several|all|"
+    r"some|more|media|criteria|staff|two|three|third|quarter|percent|women|men|children)\b"
+)
 
 
 def with_article(noun: str) -> str:
@@ -274,8 +275,8 @@ def with_article(noun: str) -> str:
 
 
 _OUTSIDE = re.compile(
-    r"\b(?:this|these|those|such|another|the same|the other|here|above|below|the latter|"
-    r"the former|likewise|so|it|they)\b|^(?:its|their)\b",
+    r"\b(?:this|these|those|such(?! as)|another|the same(?! [\w-]+ (?:as|for))|the other|here|"
+    r"above|below|the latter|the former|likewise|so(?! that))\b|^(?:its|their|it|they)\b",
     re.IGNORECASE,
 )
 

@@ -1,15 +1,19 @@
 """Questions for lists: a sentence that ends in a colon, and the items below it."""
 
+import re
 from collections.abc import Iterator
 
 from evqa.qa.candidate import Candidate, Passage
 from evqa.qa.clauses import Clause, clauses
-from evqa.qa.grammar import Vocabulary, is_self_contained
+from evqa.qa.grammar import is_self_contained
 from evqa.qa.numeric_questions import question
+from evqa.qa.vocabulary import Vocabulary
 from evqa.segmentation import Line, LineKind, lines, num_words, sentence_spans
 
 MIN_ITEMS, MAX_ITEMS = 2, 8
 MAX_ANSWER_WORDS = 90
+_PREPOSITIONS = frozenset({"of", "for", "to", "on", "with", "from", "by"})
+_FOLLOWING = re.compile(r"as follows|these|(?:the following|these)(?: [a-z-]+){0,3}")
 
 
 def list_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candidate]:
@@ -34,10 +38,12 @@ def list_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candida
 
 def asked(clause: Clause) -> str | None:
     """Return the question that a list answers: what something needs, or what it is."""
-    if clause.verb:
-        start = f"What {clause.auxiliary} {clause.subject} {clause.verb}"
+    rest = clause.rest.strip()
+    if clause.verb and (rest in _PREPOSITIONS or not rest or _FOLLOWING.fullmatch(rest)):
+        preposition = f" {rest}" if rest in _PREPOSITIONS else ""
+        start = f"What {clause.auxiliary} {clause.subject} {clause.verb}{preposition}"
         return question(start, "", clause)
-    if clause.rest.strip() in ("", "as follows", "these"):
+    if not clause.verb and (not rest or _FOLLOWING.fullmatch(rest)):
         return question(f"What {clause.auxiliary} {clause.subject}", "", clause)
     return None
 

@@ -9,15 +9,9 @@ from evqa.config.data import QAConfig
 from evqa.qa.candidate import Passage
 from evqa.qa.categories import categorise
 from evqa.qa.extractive import candidates_of, generate_extractive
-from evqa.qa.grammar import (
-    Vocabulary,
-    is_plural,
-    lower_first,
-    regular_past,
-    third_person,
-    with_article,
-)
+from evqa.qa.grammar import is_plural, regular_past, third_person, with_article
 from evqa.qa.validate import rejection
+from evqa.qa.vocabulary import Vocabulary, lower_first
 
 WORLD = (
     "the car, a wallbox, the plug, chargers, drivers, carmakers, buildings and commercial sites; "
@@ -52,6 +46,29 @@ def questions(text):
         ("AC charging loses about 10% of the energy on the way.",
          "What percentage of the energy does AC charging lose on the way?"),
         ("CCS stands for Combined Charging System.", "What does CCS stand for?"),
+        ("A control pilot is used to tell the car its limit.", "What is a control pilot used for?"),
+        ("A residual-current device can be used for protection against shocks.",
+         "What can a residual-current device be used for?"),
+        ("The insulation of a cable must be tested with a suitable meter.",
+         "What must the insulation of a cable be tested with?"),
+        ("A DC charger detects faults by measuring the insulation.",
+         "How does a DC charger detect faults?"),
+        ("The state of a session is calculated using the last meter value.",
+         "How is the state of a session calculated?"),
+        ("A smart tariff allows drivers to charge cheaply at night.",
+         "What does a smart tariff allow drivers to do?"),
+        ("A charging station sends meter values to the back end.",
+         "What does a charging station send to the back end?"),
+        ("The Tariffs module publishes current prices for every connector of a station.",
+         "Which module publishes current prices for every connector of a station?"),
+        ("Local installers must report every new wallbox to the network operator.",
+         "Who must report every new wallbox to the network operator?"),
+        ("A locked plug prevents the theft of cables at public stations.",
+         "What prevents the theft of cables at public stations?"),
+        ("Public sites have been fitted with extra lighting.",
+         "Have public sites been fitted with extra lighting?"),
+        ("Public sites may be opened in May 2030.",
+         "Is it true that public sites may be opened in May 2030?"),
         ("BS 7671 is the British wiring standard.", "What is BS 7671?"),
         ("The Type 2 plug was developed by the company Mennekes.",
          "Who developed the Type 2 plug?"),
@@ -90,6 +107,11 @@ def test_a_form_of_sentence_gives_its_question(sentence, question):
         "A sentence without end",
         "Yes.",
         "Figures, figures, figures.",
+        "The red line shows the current of a car.",
+        "The next section describes the current of a car.",
+        "Your car can charge with a current of 16 A.",
+        "A wire of copp er carries the current of a car.",
+        "A growing market Chargers sell well in every city.",
     ],
 )
 def test_a_sentence_that_leans_on_others_gives_none(sentence):
