@@ -12,6 +12,7 @@ from evqa.qa.grammar import (
     THIRD,
     is_plural,
     is_subject,
+    is_surely_plural,
     may_be_many,
 )
 from evqa.qa.vocabulary import Vocabulary, lower_first
@@ -51,7 +52,7 @@ _PHRASAL = re.compile(
 )
 _NO_OBJECT = frozenset({"", "been", "had", "to", "until", "never", "not", "yet"})
 _HAVE = {"has": "does", "have": "do", "had": "did"}
-_OF_MANY = frozenset({"are", "were", "have"})
+_OF_MANY, _OF_ONE = frozenset({"are", "were", "have"}), frozenset({"is", "was", "has"})
 LOOK_AHEAD_WORDS = 9
 _DETERMINERS_TEXT = """
 a an the its their his her this these all some many several more most one two three four five six
@@ -190,7 +191,10 @@ def parse_clause(text: str, vocabulary: Vocabulary) -> Clause | None:
     is_fragment = THIRD.get(words[0].lower(), "use") not in _ALSO_NOUNS  # "Defines how …"
     if is_fragment or not is_subject(subject):
         return None
-    return _with_verb(text, lead, lower_first(subject, vocabulary), words[position:])
+    subject = lower_first(subject, vocabulary)
+    if vocabulary.lacks_article(subject):
+        return None
+    return _with_verb(text, lead, subject, words[position:])
 
 
 def _split_lead(body: str) -> tuple[str, str]:
@@ -310,6 +314,8 @@ def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause |
         return None
     auxiliary, verb, rest = found
     if auxiliary in _OF_MANY and not may_be_many(subject):  # "Common are", "China have"
+        return None
+    if auxiliary in _OF_ONE and is_surely_plural(subject):
         return None
     verb, rest = _with_particle(verb, rest)
     return Clause(text=text, lead=lead, subject=subject, auxiliary=auxiliary, verb=verb, rest=rest)

@@ -15,7 +15,7 @@ MIN_MEANING_WORDS, MAX_MEANING_WORDS = 3, 40
 _FIELD = re.compile(
     r"(?<!\S)(?P<name>[a-z][a-z0-9]+(?:[A-Z_]\w*)?) "
     r"(?P<type>[A-Za-z]*[Ss]tring(?:\[[\d.]+\]|\(\d+\))?|int(?:eger)?(?:\(\d+\))?|decimal|boolean|"
-    r"[dD]ateTime|URL|number|[A-Z][a-z]+(?:[A-Z]\w*)|[A-Z][a-z]+Type) "
+    r"[dD]ateTime|URL|number|[A-Z]\w+) "
     r"(?P<needed>\?|[*+]|[01]\.\.[1-9n*]|[01]|yes|no)(?!\S)"
 )
 _NEEDED = {"1": "required", "1..1": "required", "yes": "required"}
@@ -29,7 +29,8 @@ _OWNER = re.compile(
 )
 MAX_BEFORE = 15_000
 _DEBRIS = re.compile(
-    r"\d+\.\d+\.\d|[{}<>|*?+]|\b(?:Property|Parameter|FIELD|Field) (?:Type|NAME|Data)"
+    r"\d+\.\d+\.\d|[{}<>|*?+]|\b[A-Z]\w+ [01] [A-Z]|"
+    r"\b(?:Property|Parameter|FIELD|Field) (?:Type|NAME|Data)"
 )
 
 

@@ -96,11 +96,12 @@ POINTING = re.compile(
     r"point is|(?:figures?|numbers?|answers?|reasons?|results?|sum|rule|difference|case)"
     r"(?! (?:of|for|between)\b))|another|"
     r"the other|both|neither|thus|hence|so far|likewise|then|too|also|instead|otherwise|however|"
-    r"therefore|meanwhile|again|nobody|nothing|somebody|everybody|anybody|one of them|"
+    r"therefore|meanwhile|again|nobody|nothing|somewhere|somebody|everybody|anybody|one of them|"
     r"respective|respectively|similarly|an? [a-z]+ one|the ones?|"
     r"(?:do|doing|done) so|now|today|yesterday|though|aforementioned|"
     r"as well|previous(?:ly)?|accordingly|as usual(?:ly)?|afterwards|that (?:month|day|week|same)|"
-    r"(?:next|previous|preceding|following|last) (?:section|chapter|paragraph|page|step|figure)|"
+    r"the next|"
+    r"(?:previous|preceding|following|last) (?:section|chapter|paragraph|page|step|figure)|"
     r"(?:different|following|corresponding|latest) (?:scenario|case|example|data)|tomorrow|"
     r"the first one|that (?:way|is why|limit|rule|price|figure|sum|year|car|number|case|time))\b",
     re.IGNORECASE,
@@ -111,7 +112,7 @@ _BAD_START = re.compile(
     r"because|although|though|while|since|as|after|before|until|unless|once|whether|and|or|but|so|"
     r"not|only|even|just|yes|no|nor|both|either|others?|some|many|few|most of them|"
     r"should|would|could|may(?! \d)|must|will|do|does|did|is|are|was|were|has|have|had|"
-    r"similar|every time|each time|"
+    r"similar|related|every time|each time|"
     r"further|additional|higher|lower|larger|greater|smaller|(?:more|less|fewer)(?! than)|"
     r"most [a-z]+(?:ant|ive|al|ent|ed|ing|ous|ful|ble|ary)|one|two|three|four|five|six|"
     r"outside|inside|within|through|across|among|above|below|except|besides|unlike|like|"
@@ -141,6 +142,11 @@ _ENTRY = re.compile(
     r"^(?:[Hh]aving|[Ii]ncluding|[Gg]iven)\b|\b(?i:(\w{4,}) \1)\b|\b(?i:(\w+ \w{4,})\b.* \2)\b"
 )
 _AUXILIARY = re.compile(r"\b(?:do|does|did|not|cannot|how|whether|what|your?)\b", re.IGNORECASE)
+# Verbs without an object have no participle: what follows is no part of the subject.
+_ENDED = re.compile(
+    r"\b(?:occurred|happened|arrived|remained|became|existed|rose|went|grew|fell)\b"
+)
+_ONLY_NUMBER = re.compile(r"[\d,. ]+(?: or (?:fewer|more|less))?")
 _LIST_OF_NAMES = re.compile(
     r"(?:[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}, )+"
     r"(?:and )?[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}(?: and [A-Z][\w&.-]*(?: [A-Z][\w&.-]*)*)?"
@@ -160,6 +166,7 @@ official regulator government agency organisation organization authority adminis
 people party applicant recipient buyer seller retailer worker technician engineer producer adopter
 employer employee tenant landlord resident business community utility stakeholder office
 department commission foundation council association committee secretary president ministry
+union parliament congress alliance consortium institute university bank court
 """
 _PERSONS = frozenset(_PERSONS_TEXT.split())
 
@@ -224,6 +231,7 @@ def is_subject(text: str) -> bool:
     is_order = is_order or (first in BASES and words[1:2] in (["the"], ["a"], ["an"], ["all"]))
     # The term of a glossary, and the sentence that explains it.
     is_entry = _ENTRY.search(text) or _AUXILIARY.search(text)
+    is_entry = is_entry or _ENDED.search(text) or _ONLY_NUMBER.fullmatch(text)
     if is_order or is_entry:
         return False
     return not _is_vague(words) and len(text) > 2
@@ -257,6 +265,12 @@ def is_plural(subject: str) -> bool:
 def may_be_many(subject: str) -> bool:
     """Tell whether a subject can stand before "are": plurals, amounts and groups."""
     return is_plural(subject) or subject == "you" or bool(_MANY.search(subject))
+
+
+def is_surely_plural(subject: str) -> bool:
+    """Tell whether a subject cannot stand before "is": plurals that are no names."""
+    head = re.split(r" (?:of|in|on|with|for|at|from|to|that|which|who) ", subject)[0]
+    return is_plural(subject) and " and " not in subject and head.split()[-1].islower()
 
 
 _MANY = re.compile(

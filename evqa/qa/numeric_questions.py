@@ -89,6 +89,7 @@ def tail(text: str) -> str:
         following = re.match(r" and \S+(?: [a-z-]+){0,2}", text[len(kept) :])
         kept = kept + following[0] if following else kept[: kept.rindex("between")]
     kept = re.sub(r"(?: (?:from|to|by|at|up|down|of))?(?: (?:more|less|fewer|as))+$", "", kept)
+    kept = re.sub(r"(?:^| )(?:with|from|of|for|than)$", "", kept)
     return kept.strip(" .")
 
 

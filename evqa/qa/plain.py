@@ -19,7 +19,9 @@ _DEBRIS = re.compile(
     r"(?<=[a-zA-Z] )(?:The|This|These|However|Although|In|With|For|If|When|As|Any|An) (?=[a-z])|"
     r"(?<=[a-zA-Z] )(?:Should|Could|Would|Is|Are|Was|Has|Have|Can|Will|Must|Of) |"
     r"\b[A-Z]{5,} [A-Z]{5,}\b|\b(?:Parameter|Field|Property) (?:Data)?[tT]ype\b|"
-    r"[a-z] [b-df-z]-[a-z]|\s[’']s\b|(?<!\w)_\w+_(?!\w)|^[A-Z][a-z]+ed [A-Z][a-z]"
+    r"[a-z] [b-df-z]-[a-z]|\s[’']s\b|(?<!\w)_\w+_(?!\w)|"
+    r"\b(?!etc|incl|approx|resp)[a-z]{3,}\. [a-z]|^[A-Z][a-z]+ed [A-Z][a-z]|^[A-Z]\d+/|"
+    r"\d (?:The|New) (?=[a-z])"
 )
 _INNER_CAPITAL = re.compile(r"\b(?<![\w.-])[a-z][a-z-]*,? (?P<word>[A-Z][a-z]+)(?= [a-z])")
 _FIRST_TWO = re.compile(r"^(?P<word>[A-Z][a-z]+s) [A-Z][a-z]+ [a-z]")

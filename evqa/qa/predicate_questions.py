@@ -60,8 +60,9 @@ _PARTICIPLE = re.compile(
     r"(?P<object>\S.*)$"
 )
 _OBJECT = re.compile(
-    r"(?:(?:an?|the|no|two|three|four|only|all|every|each|any)\b|[A-Z0-9]|[a-z-]+s\b|"
-    r"(?!(?:little|much|nothing|something|well|far|up|out|down|on|in|off|as|when|if|once|until|"
+    r"(?:(?:an?|the|no|two|three|four|only|all|every|each|any)\b|[A-Z0-9]|(?!this|across|"
+    r"besides|towards|less)[a-z-]{2,}s\b|"
+    r"(?!(?:little|much|nothing|something|well|far|up|out|down|on|in|off|as|when|if|once|until|and|or|"
     r"because|by|for|from|to|with|without|at|into|over|under|through|than)\b)[a-z-]+ [a-z-]+)"
 )
 _NAMING = re.compile(r"(?P<participle>called|named|rated|known as|labelled)\s+\S")
@@ -73,7 +74,7 @@ _EXPLAINED = re.compile(
     r" (?:that|which|who|for|used|of|with|between|designed|based|to [a-z]+ [a-z]+s) "
 )
 _THING = re.compile(
-    r"(?:(?:an?|the|its|all|each|every|no|several|two|three)\b|[A-Z0-9“\"‘–-]|[a-z-]+s\b|"
+    r"(?:(?:an?|the|its|all|each|every|no|several|two|three)\b|[A-Z0-9“\"‘–-]|[a-z-]{2,}s\b|"
     r"(?!it |early|late|in |is |soon|long|if )[a-z-]+ [a-z-]+(?: [a-z-]+)?$|"
     r"(?!it |early|late|in |is |soon|long|if )[a-z-]+ (?:[a-z-]+ )?(?:of|for|in|to|from|that)\b)"
 )
@@ -84,6 +85,8 @@ _TIME = re.compile(
 _ORDERED = frozenset(
     {"ordered", "sorted", "grouped", "increased", "decreased", "caused", "followed"}
 )
+# "China is the leader in …" says how it does, and not what it is.
+_PRAISED = re.compile(r"\b(?:leader|leading|most|only|main|key|[a-z]{3,}est)\b")
 _USED = re.compile(r"used (?:to (?:[a-z]+ly )?(?P<base>[a-z]+)|for [a-z]+)\b")
 _FROM_TO = re.compile(r"\bto\b")
 _TO_DO = re.compile(
@@ -110,7 +113,7 @@ def definition(clause: Clause) -> Iterator[Asked]:
     if not _is_defining(clause):
         return
     yield Asked(question(f"What {clause.auxiliary} {clause.subject}", "", clause), "definition")
-    if clause.auxiliary != "is" or clause.subject.startswith("the "):
+    if clause.auxiliary != "is" or re.match(r"the |[A-Z][a-z]+$", clause.subject):
         return
     if not clause.rest.startswith(("a ", "an ")):
         yield Asked(f"What is meant by {clause.subject}?", "meant")
@@ -126,12 +129,14 @@ def _is_defining(clause: Clause) -> bool:
     if not re.match(_A_THING, clause.rest):
         return False
     if (
-        words[0].lower() in ("part", "one", "example")
+        re.match(r"(?:an? )?(?:\w+ )?(?:part|one|example)\b", clause.subject)
         or words[0].endswith("ing")
         or any(word.endswith("est") for word in words[:2])
     ):
         return False
     if re.search(r"\b(?:is|are) (?:also|now|still|already|therefore|thus)\b", clause.text):
+        return False
+    if _PRAISED.search(clause.rest) and clause.subject[0].isupper():
         return False
     is_role = words[0] == "the" and clause.rest.startswith("the ")
     is_short = num_words(clause.subject) <= 6 and num_words(clause.rest) >= 3

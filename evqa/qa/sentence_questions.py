@@ -109,9 +109,12 @@ def _there_are(sentence: str, start: int, end: int) -> Iterator[Candidate]:
     noun = re.match(r"(?P<noun>(?:[a-z-]+ ){0,3}?[a-z-]+s)\b(?P<after>.*)$", after)
     if noun is None:
         return
+    noun_of, after = noun["noun"], noun["after"]
+    if of := re.match(r" of [\w./-]+(?: [\w./-]+)?(?= (?:in|at|on|for|with)\b|$)", after):
+        noun_of, after = f"{noun_of}{of[0]}", after[of.end() :]
     lead = match["lead"] or ""
     lead = lead[:1].lower() + lead[1:]
-    words = f"How many {noun['noun']} {match['be']} there {tail(noun['after'])} {lead}"
+    words = f"How many {noun_of} {match['be']} there {tail(after)} {lead}"
     text = " ".join(words.split()) + "?"
     if is_good(text.replace(" there", "")):
         yield Candidate(question=text, answer=sentence, start=start, end=end, template="there_are")
@@ -158,6 +161,8 @@ def is_good(text: str) -> bool:
 def ask(clause: Clause) -> Iterator[Asked]:
     """Yield every question that a clause answers, the most telling first."""
     if _SHOWN.match(clause.rest) or re.match(r"since (?!.*\d)", clause.lead):
+        return
+    if clause.is_past and re.fullmatch("the [a-z]+", clause.subject):  # one that was told of
         return
     if clause.subject == "you":
         yield from situations(clause)

@@ -179,11 +179,13 @@ def _change(clause: Clause) -> Iterator[Asked]:
         start = f"By how much {clause.auxiliary} {clause.subject} {clause.verb}"
         yield Asked(question(start, tail(after), clause), "by_how_much", "medium")
     amount = amount_of(clause)
-    if amount is not None and clause.verb in _LEVELS and has_scope:
+    if amount is not None and clause.verb in _LEVELS:
         start = f"What {clause.auxiliary} {clause.subject} {clause.verb}"
         if amount.after.startswith(" of "):
             return
         after = trailing(amount.after)
+        if not clause.lead and not re.search(r"\b(?:19|20)\d\d\b", after):
+            return
         yield Asked(question(start, after, clause), "level", "medium")
 
 

@@ -34,9 +34,12 @@ _AFTER_COMMA = re.compile(
     r"\s*, (?:which|while|so|because|but|with|as|where|whereas|since|although|though|when|if|"
     r"up|down|compared|making|allowing|enabling|leading|resulting|including)\b"
 )
-_OPEN = re.compile(r"\b(?:and|or|but) (?:if|when|that|which)\b")
+_OPEN = re.compile(
+    r"\b(?:and|or|but) (?:if|when|that|which)\b|"
+    rf"\band (?:the|an?|its) [a-z]+ (?:is|are|was|were|{'|'.join(sorted(THIRD))}) "
+)
 _FINITE = frozenset([*BE, *MODALS, *THIRD, *PAST, *BASES, "has", "have", "had"])
-# What was spoken of before; a question does not know which one.
+# What was spoken of before: a question does not know which one.
 _SPOKEN_OF = re.compile(
     r"\bthe (?:objects?|systems?|schemes?|programmes?|programs?|devices?|reports?|data|files?|"
     r"lists?|values?|tables?|diagrams?|scope|country|region|markets?|process|project|study|approach|"
@@ -48,18 +51,21 @@ want pay estimate believe plan claim commit aim sign sell buy decide choose ask 
 invest announce argue begin trust own charge launch
 """
 _WILLED = frozenset(_WILLED_TEXT.split())
+_HELD = frozenset({"include", "contain", "comprise", "consist", "represent", "mean", "be"})
 _SECOND_VERB = re.compile(r" and (?:only |also |then |[a-z]+ly )?(?P<verb>[a-z]+)\b.*$")
 _SAYS_LITTLE = re.compile(
-    r"(?:is|was|are|were) (?:of|that|to|not|high|low|strong|weak|large|small|up|down|usually) |"
+    r"(?:is|was|are|were) (?:[a-z]+ly )?(?:of|that|to|not|high|low|strong|weak|large|small|up|"
+    r"down|usually) |"
     r"(?:is|was|are|were) (?:an? very|the one) |"
     r"(?:(?:has|have|could|may|will|is|are|was) )?(?:been )?(?:steadily )?(?:continue[ds]? to )?"
-    r"(?:remain|increas|decreas|grew|grow|fall|fell|ris|declin)|"
+    r"(?:tends? to|remain|increas|decreas|grew|grow|fall|fell|ris|declin)|"
     r"(?:has been|have been|is|was|are|were) (?:made|taken|done|given)\b|"
     r"[a-z]+ (?:about |around |over |almost )?[\d€$£]"
 )
 _TWO_VERBS = re.compile(
+    r"\band (?:[\w-]+ ){4,7}?(?:has|have|will|did) |"
     r"\b(?:and|but|or) (?:also |then |not )?(?:[\w-]+ ){0,3}?(?:will|has|have|is|are|was|were|can|"
-    r"must|may|does|do|should|would|could)\b"
+    r"must|may|does|do|don’t|don't|doesn’t|doesn't|did|should|would|could)\b|\band not the\b"
 )
 _LIST = re.compile(
     r"^[^,;:—–]+(?:, (?!which|while|so|because|but|with|where|the|a|an)\w[\w+.-]*"
@@ -106,8 +112,8 @@ def stated(text: str) -> str | None:
     plain = _BRACKETS.sub("", text).strip(" .")
     kept = _CUT.sub("", plain)
     cut = plain[len(kept) :]
-    if cut.lstrip().startswith(":") or _OPEN.search(kept):
-        return None  # what it says comes after the colon
+    if cut.lstrip().startswith(":") or _OPEN.search(kept) or re.match(r"\s*, [A-Z]", cut):
+        return None  # what it says comes after the colon; "in Paris, Texas"
     if cut.lstrip().startswith(",") and not _AFTER_COMMA.match(cut):
         if _LIST.search(plain) and len(plain.split()) <= MAX_STATED_WORDS:
             kept, cut = plain, ""
@@ -126,8 +132,9 @@ def said_of(clause: Clause) -> Iterator[Asked]:
         return
     if len(said.split()) > MAX_TOLD_WORDS or _SPOKEN_OF.search(said):
         return
-    word = _asking_for(clause.subject)
-    if word == "What" and clause.verb.split(" ")[0] in _WILLED:
+    word = _asking_for(clause.subject, said)
+    verb = clause.verb.split(" ")[0]
+    if verb in (_WILLED if word == "What" else _HELD if word == "Who" else ()):
         return
     # "A requirement for X is the Y" names the Y, and is no answer to "What is the Y?".
     is_turned = re.match(r"(?:is|was) the ", said) and clause.subject.startswith(("a ", "an "))
@@ -161,13 +168,13 @@ def _said(clause: Clause) -> str | None:
     return f"{verb} {rest}"
 
 
-def _asking_for(subject: str) -> str | None:
+def _asking_for(subject: str, said: str) -> str | None:
     """Return the question word for a subject, null where its name alone would be the answer."""
     if subject == "you" or " and " in subject or _CHANGEABLE.search(subject) or mentions(subject):
         return None
     kind = _KIND.match(subject)
     if kind and kind["kind"] not in PAST:
-        return f"Which {kind['kind']}"
+        return None if kind["kind"] in said.split() else f"Which {kind['kind']}"
     if not subject[0].islower() or subject in _COUNTRIES:
         return None
     if is_person(subject):

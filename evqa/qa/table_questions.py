@@ -122,7 +122,8 @@ def _of_table(
         ]
         key = _key(header[0], row[0], vocabulary)
         place = _place(row[0], passage.chunk.headings)
-        for column, value in asked[:PAIRS_PER_ROW]:
+        for column, cell in asked[:PAIRS_PER_ROW]:
+            value = _SEE.sub("", cell)
             if _CODE.search(row[0]) or column.casefold() in _DESCRIBING:
                 asked_as = technical(row[0], column, value, place)
             else:
@@ -199,6 +200,7 @@ _IDENTIFIER = re.compile(
 )
 
 
+_SEE = re.compile(r"\s*\(?\bSee (?:also )?(?:below|above)[^.]*\.?\)?$", re.IGNORECASE)
 _CODE = re.compile(r"^[-–—]{1,2}\w|\w_\w|^[a-z]+[A-Z]\w*[a-z]")
 
 

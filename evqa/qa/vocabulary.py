@@ -18,12 +18,14 @@ class Vocabulary:
         names: Written with a capital inside a sentence.
         small: Hardly ever written with a capital inside a sentence.
         counts: How often a word stands there in lower case.
+        countable: Nouns that stand there in the plural, too: connectors.
     """
 
     lower: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
     small: frozenset[str] = frozenset()
     counts: Mapping[str, int] = field(default_factory=dict)
+    countable: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, text: str) -> "Vocabulary":
@@ -42,7 +44,17 @@ class Vocabulary:
         small = {
             word for word in lower if counts[word] >= MIN_SMALL * (1 + names[word.capitalize()])
         }
-        return cls(frozenset(lower), frozenset(names), frozenset(small), counts)
+        countable = {w for w in counts if counts[f"{w}s"] > max(MIN_PLURALS * counts[w], 2)}
+        return cls(
+            frozenset(lower), frozenset(names), frozenset(small), counts, frozenset(countable)
+        )
+
+    def lacks_article(self, subject: str) -> bool:
+        """Tell whether a subject is one of many things and has no article: "user pays"."""
+        head = re.split(r" (?:of|in|on|with|for|at|from|to|that|which|who|by) ", subject)[0]
+        words = head.split()
+        is_bare = words[0].lower() not in DETERMINERS and all(map(str.islower, words))
+        return is_bare and words[-1] in self.countable
 
     def is_ordinary(self, word: str) -> bool:
         """Tell whether a capitalised word is only the first of its sentence."""
@@ -55,7 +67,7 @@ class Vocabulary:
 # Words inside addresses and identifiers say nothing about how a word is written.
 _LOWER_WORD = re.compile(r"(?<![\w./:@#-])[a-z]+(?![\w/:@]|\.\w)")
 _INNER_NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
-MIN_SMALL = 6
+MIN_SMALL, MIN_PLURALS = 6, 0.4
 _ORDINARY_END = re.compile(
     r"(?:s|al|ic|ive|ent|ant|ary|ous|ed|er|est|ly|tion|sion|ship|ment|ness|ance|ence)$"
 )
