@@ -97,6 +97,9 @@ function gain handle help mark present promise return run show signal stop store
 total track travel trigger turn waste watch work
 """
 _ALSO_NOUNS = frozenset(_ALSO_NOUNS_TEXT.split())
+_ALSO_QUALITIES = frozenset(
+    ["open", "complete", "separate", "secure", "lower", "own", "present", "express", "live"]
+)
 _ADVERBS_TEXT = """
 also only usually often always never now still already therefore typically normally thus
 commonly generally rarely seldom simply hardly almost mostly then even not
@@ -188,7 +191,10 @@ def parse_clause(text: str, vocabulary: Vocabulary) -> Clause | None:
     while words[position - 1].lower() in _ADVERBS and position > 1:
         position -= 1
         subject = " ".join(words[:position])
-    is_fragment = THIRD.get(words[0].lower(), "use") not in _ALSO_NOUNS  # "Defines how …"
+    first = words[0].lower()
+    is_fragment = THIRD.get(first, "use") not in _ALSO_NOUNS  # "Defines how …"
+    # "Assume functions called … may run": an order, and no subject.
+    is_fragment = is_fragment or (first in BASES - _ALSO_NOUNS - _ALSO_QUALITIES and position > 1)
     if is_fragment or not is_subject(subject):
         return None
     subject = lower_first(subject, vocabulary)

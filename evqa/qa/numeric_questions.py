@@ -61,7 +61,7 @@ BOUNDARY = re.compile(
 )
 _RANGE = re.compile(r"\s*(?:to|and|or|-|–)\s*")
 _COUNTED = re.compile(
-    r"\s*(?P<noun>(?:[a-z][\w-]+ ){0,2}?[a-z][\w-]*(?<!s)s)\b(?! (?:a|the) )(?P<after>.*)$"
+    r"\s*(?P<noun>(?:[A-Za-z][\w-]+ ){0,2}?[a-z][\w-]*(?<!s)s)\b(?! (?:a|the) )(?P<after>.*)$"
 )
 _OF = re.compile(
     r"\s+of (?P<whole>(?:the |all |new |its )?[\w-]+(?: [\w-]+){0,3}?)"
@@ -134,7 +134,7 @@ def _of_verb(clause: Clause, amount: Amount) -> Iterator[str]:
         # "reduces from 85% of chargers to 70%": the amount has a tail that no question can carry.
         if not unit and _COUNTED.match(amount.after):
             yield from _counted(clause, amount)
-        elif not amount.after.startswith(" of ") and not clause.verb.endswith(" from"):
+        elif trailing(amount.after) == tail(amount.after) and not clause.verb.endswith(" from"):
             yield _ask("What", clause, amount.after)
     elif unit == "%":
         if match := _OF.match(BOUNDARY.sub("", amount.after)):

@@ -21,6 +21,7 @@ _DEBRIS = re.compile(
     r"\b[A-Z]{5,} [A-Z]{5,}\b|\b(?:Parameter|Field|Property) (?:Data)?[tT]ype\b|"
     r"[a-z] [b-df-z]-[a-z]|\s[’']s\b|(?<!\w)_\w+_(?!\w)|"
     r"\b(?!etc|incl|approx|resp)[a-z]{3,}\. [a-z]|^[A-Z][a-z]+ed [A-Z][a-z]|^[A-Z]\d+/|"
+    r"\b(\w{3,})/\2|^\w+ – [A-Z]|"
     r"\d (?:The|New) (?=[a-z])"
 )
 _INNER_CAPITAL = re.compile(r"\b(?<![\w.-])[a-z][a-z-]*,? (?P<word>[A-Z][a-z]+)(?= [a-z])")

@@ -188,17 +188,25 @@ def _has_scope(clause: Clause) -> bool:
     return bool(clause.lead or re.search(r"\b(?:19|20)\d\d\b|\bin [A-Z]", clause.text))
 
 
+def _is_confirmable(clause: Clause, rest: str) -> bool:
+    """Tell whether a predicate is one statement that stands alone."""
+    if clause.subject == "you" or _TWO_VERBS.search(rest) or _SPOKEN_OF.search(rest):
+        return False
+    if not clause.verb and re.match(r"(?:of|that|not|no longer) ", rest):
+        return False
+    # "… stores it and sends the rest": one of the verbs would be changed.
+    if clause.verb and re.search(r" (?:and|or) [a-z]+s (?:the|an?|all|each) ", rest):
+        return False
+    second = _SECOND_VERB.search(rest)
+    if second and second["verb"] in THIRD and second["verb"] not in BASES:
+        return False
+    return clause.verb not in CHANGES or _has_scope(clause)
+
+
 def confirmation(clause: Clause) -> Iterator[Asked]:
     """Ask whether it is so: "Can a charger …?", "Is it true that …?"; the answer says yes."""
     rest = stated(clause.rest)
-    if rest is None or clause.subject == "you" or _TWO_VERBS.search(rest):
-        return
-    if not clause.verb and re.match(r"(?:of|that|not|no longer) ", rest):
-        return
-    if _SPOKEN_OF.search(rest) or (clause.verb in CHANGES and not _has_scope(clause)):
-        return
-    second = _SECOND_VERB.search(rest)
-    if second and second["verb"] in THIRD and second["verb"] not in BASES:
+    if rest is None or not _is_confirmable(clause, rest):
         return
     num_words = len(f"{clause.subject} {clause.verb} {rest}".split())
     if not MIN_STATED_WORDS <= num_words <= MAX_STATED_WORDS:

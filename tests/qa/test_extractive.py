@@ -72,6 +72,8 @@ def questions(text, vocabulary=None):
          "What prevents the theft of cables at public stations?"),
         ("Public sites have been fitted with extra lighting.",
          "Have public sites been fitted with extra lighting?"),
+        ("The index of carmakers consists of 14 pure-play EV companies.",
+         "How many pure-play EV companies does the index of carmakers consist of?"),
         ("Public sites may be opened in May 2030.",
          "Is it true that public sites may be opened in May 2030?"),
         ("BS 7671 is the British wiring standard.", "What is BS 7671?"),
@@ -128,6 +130,9 @@ def test_a_form_of_sentence_gives_its_question(sentence, question):
         "30 or fewer were sold in Japan.",
         "The recommended settings is a current of 16 A.",
         "Common are mainly the chargers at home.",
+        "Assume functions called by a charger may run at the same time.",
+        "Temporal – Most data is stored by a charger of the grid.",
+        "The AFIR bodies will keep/keeps a list of chargers in Japan.",
     ],
 )
 def test_a_sentence_that_leans_on_others_gives_none(sentence):
