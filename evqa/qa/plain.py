@@ -16,7 +16,7 @@ _DEBRIS = re.compile(
     r"[{}<>=|\[\]]|"
     r"\bCC BY\b|\bthe following\b|\bas follows\b|^[B-HJ-Z] [a-z]{3,}|[a-z]\.[A-Z][a-z]|"
     r"\b[Ss]ections? \d|\b(?:[Cc]hapter|[Aa]ppendix|[Aa]nnex) [A-Z\d]|"
-    r"(?<=[a-zA-Z] )(?:The|This|These|However|Although|In|With|For|If|When|As|Any|An) (?=[a-z])|"
+    r"(?<=\w )(?:The|This|These|However|Although|In|With|For|If|When|As|Any|An) (?=[a-z])|"
     r"(?<=[a-zA-Z] )(?:Should|Could|Would|Is|Are|Was|Has|Have|Can|Will|Must|Of) |"
     r"\b[A-Z]{5,} [A-Z]{5,}\b|\b(?:Parameter|Field|Property) (?:Data)?[tT]ype\b|"
     r"[a-z] [b-df-z]-[a-z]|\s[’']s\b|(?<!\w)_\w+_(?!\w)|"

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from evqa.qa.asked import Asked
 from evqa.qa.clauses import Clause
-from evqa.qa.grammar import BASES, MODALS, PAST, is_person, third_person
+from evqa.qa.grammar import BASES, MODALS, PAST, third_person
 from evqa.qa.numeric_questions import amount_of, question, tail
 from evqa.qa.situation_questions import CHANGES
+from evqa.qa.subjects import is_person
 from evqa.segmentation import num_words
 
 # Verbs whose object is no good answer to "What does S …?": they have none, or it says nothing.
@@ -226,7 +227,9 @@ def _by_whom(clause: Clause, match: re.Match[str]) -> Iterator[Asked]:
 
 
 def _is_somebody(agent: str) -> bool:
-    first = re.split(r",| (?:and|or|/|to|in|who|that|using|via|with|for|by|from|on|at) ", agent)[0]
+    first = re.split(
+        r",| (?:and|or|/|to|in|who|that|using|via|with|for|by|from|on|at|[a-z]+teen|\d+) ", agent
+    )[0]
     return is_person(first) or all(word[0].isupper() for word in first.split() if word != "the")
 
 

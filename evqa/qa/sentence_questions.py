@@ -112,6 +112,8 @@ def _there_are(sentence: str, start: int, end: int) -> Iterator[Candidate]:
     noun_of, after = noun["noun"], noun["after"]
     if of := re.match(r" of [\w./-]+(?: [\w./-]+)?(?= (?:in|at|on|for|with)\b|$)", after):
         noun_of, after = f"{noun_of}{of[0]}", after[of.end() :]
+    if not match["lead"] and " " not in noun_of:  # "How many roles are there?"
+        return
     lead = match["lead"] or ""
     lead = lead[:1].lower() + lead[1:]
     words = f"How many {noun_of} {match['be']} there {tail(after)} {lead}"

@@ -12,7 +12,6 @@ from evqa.qa.grammar import (
     MODALS,
     PAST,
     THIRD,
-    is_person,
     is_plural,
     third_person,
 )
@@ -20,6 +19,7 @@ from evqa.qa.normal import content_words
 from evqa.qa.numeric_questions import BOUNDARY, amount_of, question
 from evqa.qa.quantities import mentions
 from evqa.qa.situation_questions import CHANGES
+from evqa.qa.subjects import is_person
 
 MIN_STATED_WORDS, MAX_STATED_WORDS, MIN_REST_WORDS = 5, 24, 2
 MAX_TOLD_WORDS = 18
@@ -65,7 +65,8 @@ _SAYS_LITTLE = re.compile(
 _TWO_VERBS = re.compile(
     r"\band (?:[\w-]+ ){4,7}?(?:has|have|will|did) |"
     r"\b(?:and|but|or) (?:also |then |not )?(?:[\w-]+ ){0,3}?(?:will|has|have|is|are|was|were|can|"
-    r"must|may|does|do|don’t|don't|doesn’t|doesn't|did|should|would|could)\b|\band not the\b"
+    r"must|may|does|do|don’t|don't|doesn’t|doesn't|did|should|would|could)\b|\band not the\b",
+    re.IGNORECASE,
 )
 _LIST = re.compile(
     r"^[^,;:—–]+(?:, (?!which|while|so|because|but|with|where|the|a|an)\w[\w+.-]*"
@@ -163,7 +164,7 @@ def _said(clause: Clause) -> str | None:
         if any(word in BASES for word in re.findall(r"(?:,|\band|\bor) ([a-z]+)", rest)):
             return None  # two verbs, of which only one would be changed
         verb = third_person(verb)
-    elif is_plural(clause.subject):
+    elif not rest.startswith("the "):  # "What are the …?"
         verb = _SINGULAR.get(verb, verb)
     return f"{verb} {rest}"
 

@@ -130,6 +130,9 @@ def test_a_form_of_sentence_gives_its_question(sentence, question):
         "30 or fewer were sold in Japan.",
         "The recommended settings is a current of 16 A.",
         "Common are mainly the chargers at home.",
+        "The time a charger is idle is reduced by a fast plug.",
+        "Sales in Japan grew to 40% of the market.",
+        "There are two roles.",
         "Assume functions called by a charger may run at the same time.",
         "Temporal – Most data is stored by a charger of the grid.",
         "The AFIR bodies will keep/keeps a list of chargers in Japan.",
@@ -226,6 +229,9 @@ def test_no_question_that_says_half_or_leans_on_others(sentence, wrong):
 
 
 def test_brackets_and_connectives_are_left_out():
+    assert "Have carmakers in Japan dominated the market for chargers?" in questions(
+        "Historically, carmakers in Japan have dominated the market for chargers."
+    )
     text = "However, a residual-current device (RCD) protects the driver of a car against shocks."
     found = {c.question: c.answer for c in candidates_of(passage(text), Vocabulary.of(WORLD))}
     question = "What protects the driver of a car against shocks?"
