@@ -173,6 +173,8 @@ def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause |
     auxiliary, verb, rest = found
     if auxiliary in _OF_MANY and not may_be_many(subject):  # "Common are", "China have"
         return None
+    if re.match(r"(?:and|or) ", rest):  # "enables or disables"
+        return None
     if auxiliary in _OF_ONE and is_surely_plural(subject):
         return None
     verb, rest = _with_particle(verb, rest)

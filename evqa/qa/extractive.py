@@ -15,6 +15,7 @@ from evqa.qa.list_questions import list_questions
 from evqa.qa.sentence_questions import sentence_questions
 from evqa.qa.table_questions import table_questions
 from evqa.qa.term_questions import term_questions
+from evqa.qa.value_questions import value_questions
 from evqa.qa.vocabulary import Vocabulary
 from evqa.records import Chunk, QAPair
 
@@ -52,6 +53,7 @@ def candidates_of(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candidat
     yield from list_questions(passage, vocabulary)
     yield from table_questions(passage, vocabulary)
     yield from field_questions(passage)
+    yield from value_questions(passage)
     yield from term_questions(passage)
 
 

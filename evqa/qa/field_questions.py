@@ -82,11 +82,13 @@ def _of_field(match: re.Match[str], offset: int, after: str, place: str) -> Iter
     if meaning:
         said = f"{field} {place}: {meaning[0]}"
         asked.append((f"What does {field} mean {place}?", said))
+        asked.append((f"What is {field} used for {place}?", said))
     if needed and meaning:
         is_needed = f"{field} is {needed} {place}."
         asked.append((f"Is {field} required or optional {place}?", is_needed))
         a_type = f"The type of {field} {place} is {match['type']}."
         asked.append((f"What is the type of {field} {place}?", a_type))
+        asked.append((f"Which type does {field} have {place}?", a_type))
     for question, answer in asked:
         yield Candidate(
             question=question,

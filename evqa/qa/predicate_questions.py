@@ -25,7 +25,7 @@ _ASKED_FOR = BASES - frozenset(_NOT_ASKED_FOR_TEXT.split())
 # Without more context, everything has an object of these.
 _LIGHT_TEXT = """
 add announce contain create define generate include indicate issue mean need offer provide produce
-receive release request require return set show specify support update upload
+present hold receive release request require return set show specify support update upload
 """
 # "the Charge Point": it does so much that "What does it check?" has many answers.
 _ROLE = re.compile(r"the [A-Z]\w*(?: [A-Z]\w*)?")
@@ -114,7 +114,7 @@ def definition(clause: Clause) -> Iterator[Asked]:
     if not _is_defining(clause):
         return
     yield Asked(question(f"What {clause.auxiliary} {clause.subject}", "", clause), "definition")
-    if clause.auxiliary != "is" or re.match(r"the |[A-Z][a-z]+$", clause.subject):
+    if clause.auxiliary != "is" or re.match(r"the |[A-Z][a-z]+$", clause.subject) or clause.lead:
         return
     if not clause.rest.startswith(("a ", "an ")):
         yield Asked(f"What is meant by {clause.subject}?", "meant")
@@ -125,7 +125,8 @@ def definition(clause: Clause) -> Iterator[Asked]:
 def _is_defining(clause: Clause) -> bool:
     """Tell whether a clause says what its subject is, and not only how it is now."""
     words = clause.subject.split()
-    if clause.verb or clause.lead or clause.auxiliary not in ("is", "are"):
+    is_code = re.search(r"\d|[A-Z]{2}", clause.subject)  # "in Britain BS 7671 is …"
+    if clause.verb or clause.auxiliary not in ("is", "are") or (clause.lead and not is_code):
         return False
     if not re.match(_A_THING, clause.rest):
         return False

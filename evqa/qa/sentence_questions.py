@@ -7,6 +7,7 @@ sentence that holds the clause.
 import re
 from collections.abc import Iterator
 
+from evqa.qa.anchors import has_vague_thing, is_anchored
 from evqa.qa.asked import Asked
 from evqa.qa.candidate import Candidate, Passage
 from evqa.qa.clauses import Clause, clauses, without_connective
@@ -25,6 +26,24 @@ _DANGLING_TEXT = """
 a an the and or its starting ranging including following depending according
 """
 _DANGLING = frozenset(_DANGLING_TEXT.split())
+# Questions that lean on their context most, and those of them that need a name.
+_NAMED = frozenset({"yes", "said_of"})
+_LEANING = _NAMED | {
+    "condition",
+    "when",
+    "how",
+    "why",
+    "duty",
+    "instruction",
+    "by_whom",
+    "who",
+    "use",
+}
+# What holds in general, of things that need no name: "Do small cars …?".
+_GENERAL = re.compile(
+    r"(?:Is|Are|Do|Does|Can) (?!.*\b(?:the|each|every|all|any|several|other|new|it true)\b)",
+    re.IGNORECASE,
+)
 _WHOLE = frozenset({"why", "when", "condition", "duty", "instruction"})
 _THERE = re.compile(
     r"(?:(?P<lead>[A-Z][^,;:]{3,60}?),? )?[Tt]here (?P<be>are|were) "
@@ -84,17 +103,30 @@ def _of_sentence(text: str, start: int, end: int, vocabulary: Vocabulary) -> Ite
 def _asked_of(sentence: str, vocabulary: Vocabulary) -> list[tuple[Asked, Clause | None]]:
     """Return the good questions of a sentence, each with its clause; null for the whole of it."""
     chosen: list[tuple[Asked, Clause | None]] = [
-        (asked, None) for asked in leading_condition(sentence) if is_good(asked.question)
+        (asked, None)
+        for asked in leading_condition(sentence)
+        if is_good(asked.question) and _tells(asked)
     ]
     plain = _BRACKETS.sub("", sentence)
     for clause in clauses(plain, vocabulary) if not re.search(r"[()]", plain) else ():
         if points_outside(clause.rest) or clause.rest.endswith(" there"):
             continue
-        good = [asked for asked in ask(clause) if is_good(asked.question)]
+        good = [asked for asked in ask(clause) if is_good(asked.question) and _tells(asked)]
         # That a statement holds is asked only where nothing else is.
         good = [asked for asked in good if asked.template != "yes"] or good
         chosen += [(asked, clause) for asked in good[:MAX_PAIRS_PER_SENTENCE]]
     return chosen
+
+
+def _tells(asked: Asked) -> bool:
+    """Tell whether a question about a statement says what it is about."""
+    if asked.template not in _LEANING:
+        return True
+    if has_vague_thing(asked.question):
+        return False
+    is_leaning = asked.template in _NAMED and not _GENERAL.match(asked.question)
+    needs_name = is_leaning or " you " in asked.question
+    return not needs_name or is_anchored(asked.question)
 
 
 def _there_are(sentence: str, start: int, end: int) -> Iterator[Candidate]:

@@ -22,7 +22,7 @@ from evqa.qa.situation_questions import CHANGES
 from evqa.qa.subjects import is_person
 
 MIN_STATED_WORDS, MAX_STATED_WORDS, MIN_REST_WORDS = 5, 24, 2
-MAX_TOLD_WORDS = 18
+MAX_TOLD_WORDS, MAX_CONFIRMED_SUBJECT_WORDS = 18, 9
 MIN_TOLD_WORDS = 4  # of content, before "What …?" tells which one it asks for
 # Where a statement may be cut without saying something else.
 _CUT = re.compile(
@@ -61,6 +61,10 @@ _SAYS_LITTLE = re.compile(
     r"(?:tends? to|remain|increas|decreas|grew|grow|fall|fell|ris|declin)|"
     r"(?:has been|have been|is|was|are|were) (?:made|taken|done|given)\b|"
     r"[a-z]+ (?:about |around |over |almost )?[\d€$£]"
+)
+# Predicates that tell things apart: what it is, what it is for, which message it sends.
+_DEFINES = re.compile(
+    r"^(?:is|are) an? |^(?:is|are|can be) used (?:to|for) |[a-z][A-Z]\w|\w\.\w|\w_\w"
 )
 _TWO_VERBS = re.compile(
     r"\band (?:[\w-]+ ){4,7}?(?:has|have|will|did) |"
@@ -139,7 +143,7 @@ def said_of(clause: Clause) -> Iterator[Asked]:
         return
     # "A requirement for X is the Y" names the Y, and is no answer to "What is the Y?".
     is_turned = re.match(r"(?:is|was) the ", said) and clause.subject.startswith(("a ", "an "))
-    if word is not None and not is_turned:
+    if word is not None and not is_turned and (word != "What" or _DEFINES.search(said)):
         yield Asked(question(f"{word} {said}", "", clause), "said_of", "medium")
 
 
@@ -192,6 +196,8 @@ def _has_scope(clause: Clause) -> bool:
 def _is_confirmable(clause: Clause, rest: str) -> bool:
     """Tell whether a predicate is one statement that stands alone."""
     if clause.subject == "you" or _TWO_VERBS.search(rest) or _SPOKEN_OF.search(rest):
+        return False
+    if re.match(r"no ", rest) or len(clause.subject.split()) > MAX_CONFIRMED_SUBJECT_WORDS:
         return False
     if not clause.verb and re.match(r"(?:of|that|not|no longer) ", rest):
         return False

@@ -1,6 +1,5 @@
 """Which words can be the subject of a question that a stranger understands, and of what kind."""
 
-import itertools
 import re
 
 from evqa.qa.grammar import BASES, DETERMINERS, POINTING, is_plural
@@ -31,7 +30,8 @@ read write follow consider refer specify define verify download
 """
 _ORDERS = frozenset(_ORDERS_TEXT.split())
 _ENTRY = re.compile(
-    r" (?:An|The|This|When|If|Each|Your|More) |(?<!\d) A (?=[a-z]{3,})| whether |^\d+ [A-Z]|"
+    r"[a-z] [A-Z][a-z]+ing (?=[a-z])| (?:An|The|This|When|If|Each|Your|More) |"
+    r"(?<!\d) A (?=[a-z]{3,})| whether |^\d+ [A-Z]|"
     r"^(?:[Hh]aving|[Ii]ncluding|[Gg]iven)\b|\b(?i:(\w{4,}) \1)\b|\b(?i:(\w+ \w{4,})\b.* \2)\b"
 )
 _AUXILIARY = re.compile(r"\b(?:do|does|did|not|cannot|how|whether|what|your?)\b", re.IGNORECASE)
@@ -52,6 +52,7 @@ within without during before after via per behind across against about around al
 using including near beyond towards toward both not until since is are was were has have had be
 except besides among
 """
+_SPANS = frozenset({"minute", "hour", "day", "week", "month", "year", "time"})  # "twice a day"
 _BEFORE_ARTICLE = frozenset(_BEFORE_ARTICLE_TEXT.split())
 _LIST_OF_NAMES = re.compile(
     r"(?:[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}, )+"
@@ -112,7 +113,8 @@ def _has_inner_clause(words: list[str]) -> bool:
         and not before.endswith("ing")
         and before not in BASES
         and before not in _BEFORE_ARTICLE
-        for before, word in itertools.pairwise(words)
+        and after not in _SPANS
+        for before, word, after in zip(words, words[1:], [*words[2:], ""], strict=False)
     )
 
 

@@ -164,7 +164,8 @@ def technical(name: str, column: str, value: str, place: str) -> tuple[str, ...]
         return (is_it, f"{name} is {need}{where}.") if need else ("",)
     if kind == "description" and _DASHES.match(name):
         option = f"the command-line option {name}"
-        return f"What does {option} do{where}?", f"{option}{where}: {value.rstrip('.')}."
+        said = f"{option}{where}: {value.rstrip('.')}."
+        return f"What does {option} do{where}?", f"What is {option} used for{where}?", said
     if kind == "description":
         said = f"{name}{where}: {value.rstrip('.')}."
         return f"What does {name} mean{where}?", f"What is {name} used for{where}?", said
