@@ -73,9 +73,8 @@ def place_of(headings: Sequence[str]) -> str:
 def _of_field(match: re.Match[str], offset: int, after: str, place: str) -> Iterator[Candidate]:
     name, needed = match["name"], _NEEDED.get(match["needed"])
     is_code = _CODE.search(name) is not None
-    if not is_code and place.endswith(" module"):  # "name": several of its objects have one
-        return
-    field = name if is_code else f"the field {name}"
+    kind = "parameter" if place.endswith(" module") else "field"
+    field = name if is_code else f"the {kind} {name}"
     meaning = _meaning(after)
     end = match.end() + (meaning[1] if meaning else 0)
     asked = []
@@ -111,4 +110,5 @@ def _meaning(after: str) -> tuple[str, int] | None:
     said = text[start:end]
     is_sized = MIN_MEANING_WORDS <= num_words(said) <= MAX_MEANING_WORDS
     is_clean = said[0].isupper() and not _DEBRIS.search(said) and not POINTING.match(said)
+    is_clean = is_clean and said.count("(") == said.count(")") and "http" not in said
     return (f"{said.rstrip('.* ')}.", cut + end) if is_sized and is_clean else None

@@ -117,6 +117,8 @@ def _is_finite(words: list[str], position: int) -> bool:
     plain = words[position].lower()
     if plain in _SURELY_FINITE:
         return True
+    if words[position - 1].lower() in MODALS:  # "could request": the modal is the finite one
+        return False
     # "10 A delivers": the unit is no article.
     previous = words[position - 1]
     before = previous if previous == "A" and position > 1 else previous.lower()

@@ -15,7 +15,7 @@ _DEBRIS = re.compile(
     r"\b[aA] ([b-df-hj-np-tv-z])\1|[A-Za-z] -[A-Za-z]|\w- (?!and|or|to)\w|\.\.\.|https?:|"
     r"[{}<>=|\[\]]|"
     r"\bCC BY\b|\bthe following\b|\bas follows\b|^[B-HJ-Z] [a-z]{3,}|[a-z]\.[A-Z][a-z]|"
-    r"\b[Ss]ections? \d|\b(?:[Cc]hapter|[Aa]ppendix|[Aa]nnex) [A-Z\d]|"
+    r"\b[Ss](?:ubs)?ections? \d|\b(?:[Cc]hapter|[Aa]ppendix|[Aa]nnex) [A-Z\d]|"
     r"(?<=\w )(?:The|This|These|However|Although|In|With|For|If|When|As|Any|An) (?=[a-z])|"
     r"(?<=[a-zA-Z] )(?:Should|Could|Would|Is|Are|Was|Has|Have|Can|Will|Must|Of) |"
     r"\b[A-Z]{5,} [A-Z]{5,}\b|\b(?:Parameter|Field|Property) (?:Data)?[tT]ype\b|"
@@ -50,6 +50,8 @@ def is_plain(sentence: str, vocabulary: Vocabulary) -> bool:
         return False
     words = sentence.split()
     if sum(word[0].isupper() for word in words) > MAX_CAPITALS * len(words):  # a title
+        return False
+    if vocabulary.lacks_name_article(sentence):
         return False
     return not runs_on(sentence, vocabulary) and not has_broken_words(sentence, vocabulary)
 

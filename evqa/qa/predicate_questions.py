@@ -31,6 +31,13 @@ present hold receive release request require return set show specify support upd
 _ROLE = re.compile(r"the [A-Z]\w*(?: [A-Z]\w*)?")
 _LIGHT = frozenset(_LIGHT_TEXT.split())
 MIN_SUBJECT_WORDS = 3
+# What things with names do at all times, and not in some story.
+_TIMELESS_TEXT = """
+contain include require define describe support mean indicate cover enable represent specify
+comprise provide offer need measure limit govern involve cause follow treat
+"""
+_TIMELESS = frozenset(_TIMELESS_TEXT.split())
+_POSSIBLY = frozenset({"may", "might", "could", "would"})
 _WITH_PREPOSITION = (
     "stand for",
     "consist of",
@@ -149,6 +156,8 @@ def passive(clause: Clause) -> Iterator[Asked]:
     """Ask for what follows "is limited to", "was developed by", "must be standardised as"."""
     if clause.verb and not (clause.auxiliary in MODALS and clause.verb == "be"):
         return
+    if clause.subject.split()[0].endswith("ing"):
+        return
     be = f"{clause.auxiliary} {clause.subject}{' be' if clause.verb else ''}"
     if named := _NAMING.match(clause.rest):
         yield Asked(question(f"What {be} {named['participle']}", "", clause), "naming", "medium")
@@ -241,6 +250,8 @@ def _infinitive(text: str) -> bool:
 
 def objects(clause: Clause) -> Iterator[Asked]:
     """Ask for the object of a verb: "What does a DC charger contain?"."""
+    if clause.auxiliary in _POSSIBLY and re.search(r"\b[A-Z]{2}|^the ", clause.subject):
+        return
     if not clause.verb or amount_of(clause) is not None or clause.rest.startswith("to "):
         return
     start = f"What {clause.auxiliary} {clause.subject}"
@@ -266,6 +277,8 @@ def _is_asked_for(clause: Clause) -> bool:
     is_bare = is_bare or subject < MIN_SUBJECT_WORDS - 1
     is_bare = is_bare or _ROLE.fullmatch(clause.subject) is not None
     is_bare = is_bare or clause.is_past  # announced what, and when?
+    is_named = re.match(r"(?:the )?[A-Z]", clause.subject) is not None
+    is_bare = is_bare or (is_named and clause.verb not in _TIMELESS)
     said = tail(clause.rest)
     is_vague = re.fullmatch(r"the [a-z]+", said) is not None
     return num_words(said) >= 2 and not is_vague and (bool(clause.lead) or not is_bare)

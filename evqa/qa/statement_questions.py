@@ -35,7 +35,7 @@ _AFTER_COMMA = re.compile(
     r"up|down|compared|making|allowing|enabling|leading|resulting|including)\b"
 )
 _OPEN = re.compile(
-    r"\b(?:and|or|but) (?:if|when|that|which)\b|"
+    r"\b(?:and|or|but) (?:if|when|that|which)\b|\band the [A-Z]|"
     rf"\band (?:the|an?|its) [a-z]+ (?:is|are|was|were|{'|'.join(sorted(THIRD))}) "
 )
 _FINITE = frozenset([*BE, *MODALS, *THIRD, *PAST, *BASES, "has", "have", "had"])
@@ -135,6 +135,8 @@ def said_of(clause: Clause) -> Iterator[Asked]:
     said = _said(clause)
     if said is None or len(set(content_words(said))) < MIN_TOLD_WORDS or amount_of(clause):
         return
+    if clause.auxiliary in ("may", "might", "could"):
+        return
     if len(said.split()) > MAX_TOLD_WORDS or _SPOKEN_OF.search(said):
         return
     word = _asking_for(clause.subject, said)
@@ -197,17 +199,26 @@ def _is_confirmable(clause: Clause, rest: str) -> bool:
     """Tell whether a predicate is one statement that stands alone."""
     if clause.subject == "you" or _TWO_VERBS.search(rest) or _SPOKEN_OF.search(rest):
         return False
+    if clause.auxiliary == "would":
+        return False
+    # "The firmware has been downloaded" is a moment in a story; sales grew where, and when?
+    is_event = clause.auxiliary in ("has", "have") or clause.verb in CHANGES
+    if is_event and not _has_scope(clause):
+        return False
     if re.match(r"no ", rest) or len(clause.subject.split()) > MAX_CONFIRMED_SUBJECT_WORDS:
         return False
     if not clause.verb and re.match(r"(?:of|that|not|no longer) ", rest):
         return False
+    return not _has_second_verb(clause, rest)
+
+
+def _has_second_verb(clause: Clause, rest: str) -> bool:
+    """Tell whether a second verb would stay as it is when the first one is asked for."""
     # "… stores it and sends the rest": one of the verbs would be changed.
     if clause.verb and re.search(r" (?:and|or) [a-z]+s (?:the|an?|all|each) ", rest):
-        return False
+        return True
     second = _SECOND_VERB.search(rest)
-    if second and second["verb"] in THIRD and second["verb"] not in BASES:
-        return False
-    return clause.verb not in CHANGES or _has_scope(clause)
+    return bool(second and second["verb"] in THIRD and second["verb"] not in BASES)
 
 
 def confirmation(clause: Clause) -> Iterator[Asked]:

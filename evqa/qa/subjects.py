@@ -65,6 +65,7 @@ manufacturer owner electrician installer installation socket connector plug cont
 firmware microcontroller certificate token transaction session reservation tariff
 """
 _KNOWN_THINGS = frozenset(_KNOWN_THINGS_TEXT.split())
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _TELLING = frozenset({"of", "for", "in", "to", "that", "which", "who", "with", "from", "between"})
 _PERSONS_TEXT = """
 operator driver user customer owner manufacturer maker carmaker automaker company provider partner
@@ -125,7 +126,10 @@ def _is_vague(words: list[str]) -> bool:
     """
     if words[0].lower() != "the" or len(words) < 2:
         return False
-    is_told = any(not word.islower() or word in _TELLING for word in words[1:])
+    is_told = any(
+        (not word.islower() and not _YEAR.fullmatch(word)) or word in _TELLING
+        for word in words[1:]
+    )
     return not is_told and words[-1].removesuffix("s") not in _KNOWN_THINGS
 
 

@@ -19,6 +19,7 @@ class Vocabulary:
         small: Hardly ever written with a capital inside a sentence.
         counts: How often a word stands there in lower case.
         countable: Nouns that stand there in the plural, too: connectors.
+        articled: Names of two words that have an article more often than not: the Charge Point.
     """
 
     lower: frozenset[str] = frozenset()
@@ -26,6 +27,7 @@ class Vocabulary:
     small: frozenset[str] = frozenset()
     counts: Mapping[str, int] = field(default_factory=dict)
     countable: frozenset[str] = frozenset()
+    articled: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, text: str) -> "Vocabulary":
@@ -37,16 +39,33 @@ class Vocabulary:
         """Return the vocabulary of several texts; only their words are kept."""
         counts: Counter[str] = Counter()
         names: Counter[str] = Counter()
+        bare: Counter[str] = Counter()
         for text in texts:
             counts.update(_LOWER_WORD.findall(text))
             names.update(_INNER_NAME.findall(text))
+            for article, name in _TWO_NAMES.findall(text):
+                bare[name] += -1 if article else 1
         lower = {word for word in counts if counts[word] >= names[word.capitalize()]}
         small = {
             word for word in lower if counts[word] >= MIN_SMALL * (1 + names[word.capitalize()])
         }
         countable = {w for w in counts if counts[f"{w}s"] > max(MIN_PLURALS * counts[w], 2)}
         return cls(
-            frozenset(lower), frozenset(names), frozenset(small), counts, frozenset(countable)
+            frozenset(lower),
+            frozenset(names),
+            frozenset(small),
+            counts,
+            frozenset(countable),
+            frozenset(name for name in bare if bare[name] < -MIN_ARTICLES),
+        )
+
+    def lacks_name_article(self, sentence: str) -> bool:
+        """Tell whether a sentence has "Central System" where the corpus says "the …"."""
+        return any(
+            name in self.articled and not article and not sentence[:at].endswith(("’s ", "'s "))
+            for article, name, at in (
+                (match[1], match[2], match.start(2)) for match in _TWO_NAMES.finditer(sentence)
+            )
         )
 
     def lacks_article(self, subject: str) -> bool:
@@ -67,7 +86,8 @@ class Vocabulary:
 # Words inside addresses and identifiers say nothing about how a word is written.
 _LOWER_WORD = re.compile(r"(?<![\w./:@#-])[a-z]+(?![\w/:@]|\.\w)")
 _INNER_NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]+")
-MIN_SMALL, MIN_PLURALS = 6, 0.4
+_TWO_NAMES = re.compile(r"\b(?:([Tt]he|[Aa]n?|[Ee]ach|[Ee]very) )?([A-Z][a-z]+ [A-Z][a-z]+)\b")
+MIN_SMALL, MIN_PLURALS, MIN_ARTICLES = 6, 0.4, 5
 _ORDINARY_END = re.compile(
     r"(?:s|al|ic|ive|ent|ant|ary|ous|ed|er|est|ly|tion|sion|ship|ment|ness|ance|ence)$"
 )
