@@ -4,17 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evqa.qa.grammar import (
-    BASES,
-    BE,
-    MODALS,
-    PAST,
-    THIRD,
-    Vocabulary,
-    is_plural,
-    is_subject,
-    lower_first,
-)
+from evqa.qa.finite import ADVERBS, ALSO_NOUNS, verb_position
+from evqa.qa.grammar import BASES, BE, MODALS, PAST, THIRD, is_plural
+from evqa.qa.subjects import is_subject, is_surely_plural, may_be_many
+from evqa.qa.vocabulary import Vocabulary, lower_first
 
 _LEAD = re.compile(
     r"(?P<lead>(?:In|At|On|For|With|Since|Under|During|From|By|Between|Before|After|Without|Until|"
@@ -24,6 +17,7 @@ _LEAD = re.compile(
     r"(?:[^,;:]|,(?=\d)){2,80}), (?P<rest>\S.*)$"
 )
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_CONTRAST = re.compile(r"(?:While|Although|Though|Whereas|Even though) [^,;:]{8,90}, (?=\S)")
 _DATED_LEAD = re.compile(
     r"(?P<lead>(?:In|By|Since|On|At|From|Until) (?:the (?:end|start|beginning) of |"
     rf"(?:\d{{1,2}} )?(?:{_MONTHS}) )?(?:19|20)\d\d|(?:At|On) \d[\d.,]* ?(?:V|kW|A|%)|"
@@ -37,7 +31,7 @@ _CONNECTIVE = re.compile(
     r"in general|generally|in particular|notably|importantly|in contrast|by contrast|in turn|"
     r"as such|for this reason|however|therefore|currently|recently|today|typically|"
     r"hence|consequently|accordingly|basically|note that|please note that|"
-    r"on the other hand|on the one hand|first|second|third|lastly|indeed),? (?=\S)",
+    r"[a-z]+ly(?=,)|on the other hand|on the one hand|first|second|third|lastly|indeed),? (?=\S)",
     re.IGNORECASE,
 )
 _CHANGING_TEXT = "never not hardly seldom rarely still even only"
@@ -50,50 +44,16 @@ _PHRASAL = re.compile(
 )
 _NO_OBJECT = frozenset({"", "been", "had", "to", "until", "never", "not", "yet"})
 _HAVE = {"has": "does", "have": "do", "had": "did"}
-LOOK_AHEAD_WORDS = 9
-_DETERMINERS_TEXT = """
-a an the its their his her this these all some many several more most one two three four five six
-no any each every about around only almost nearly up down at least over under between
-"""
-_DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
-_AFTER_PAST_TEXT = """
-a an the its their his her this these all some many several more most one two three four five six
-in at on by for to from with into over under between about around only almost nearly up down out
-as that than off each every no any since until after before because when while
-"""
-_AFTER_PAST = frozenset(_AFTER_PAST_TEXT.split())
-_PREPOSITIONS_TEXT = """
-in at by for with from into under over through as on to
-"""
-_PREPOSITIONS = frozenset(_PREPOSITIONS_TEXT.split())
-_INTRANSITIVE_TEXT = """
-come go grow rise fall increase decrease decline drop begin start end lead result depend live
-stand run apply arrive happen occur remain stay improve expand shrink
-"""
-_INTRANSITIVE = frozenset(_INTRANSITIVE_TEXT.split())
-_SURELY_FINITE = frozenset([*BE, *MODALS, "has", "have", "had"])
+_OF_MANY, _OF_ONE = frozenset({"are", "were", "have"}), frozenset({"is", "was", "has"})
 _PARTICIPLES_TEXT = """
 seen done gone taken given grown risen fallen driven shown written begun known drawn become come
+undergone led built made put set met kept held left lost sent spent sold bought brought found
+chosen overcome broken spoken worn
 """
 _PARTICIPLES = frozenset(_PARTICIPLES_TEXT.split())
-_RELATIVE = frozenset({"that", "which", "who", "whose", "where", "when", "whatever"})
-_NEVER_TEXT = "a an the of to in on at for with by from and or as per than its their his her this"
-_NEVER_BEFORE_VERB = frozenset(_NEVER_TEXT.split())
-_ALSO_NOUNS_TEXT = """
-state share cost test charge lead use design demand change limit order range list rate name cover
-power place plan map record feature sample schedule route host request query report result
-benefit control increase decrease decline drop rise fall supply support transfer trip switch
-update upgrade process focus finance grant guide aim advance offset reward list load lock measure
-output overview outline matter balance account block bridge bill check claim display fit feed
-function gain handle help mark present promise return run show signal stop store target term tie
-total track travel trigger turn vary waste watch work
-"""
-_ALSO_NOUNS = frozenset(_ALSO_NOUNS_TEXT.split())
-_ADVERBS_TEXT = """
-also only usually often always never now still already therefore typically normally thus
-commonly generally rarely seldom simply hardly almost mostly then even not
-"""
-_ADVERBS = frozenset(_ADVERBS_TEXT.split())
+_ALSO_QUALITIES = frozenset(
+    ["open", "complete", "separate", "secure", "lower", "own", "present", "express", "live"]
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,123 +115,55 @@ def _begins_clause(text: str) -> bool:
     return parse_clause(text[:1].upper() + text[1:], Vocabulary()) is not None
 
 
+def without_connective(text: str) -> str:
+    """Return a sentence without what ties it to the one before: "However, …"."""
+    return _CONNECTIVE.sub("", text)
+
+
+def is_statement(text: str) -> bool:
+    """Tell whether words say something, with a verb of their own, and name no mere thing."""
+    return verb_position(text.rstrip(".!").split()) is not None
+
+
 def parse_clause(text: str, vocabulary: Vocabulary) -> Clause | None:
     """Return the clause that a text is, or null when its form is not plain."""
-    text = text.strip()
-    body = _CONNECTIVE.sub("", text)
+    text = _CONTRAST.sub("", text.strip())
+    text = text[:1].upper() + text[1:]
+    body = without_connective(text)
     body = body[:1].upper() + body[1:]
     lead, body = _split_lead(body)
     words = body.split()
-    position = _verb_position(words)
+    position = verb_position(words)
     if position is None:
         return None
     subject = " ".join(words[:position])
-    while words[position - 1].lower() in _ADVERBS and position > 1:
+    while words[position - 1].lower() in ADVERBS and position > 1:
         position -= 1
         subject = " ".join(words[:position])
-    if not is_subject(subject):
+    first = words[0].lower()
+    is_fragment = THIRD.get(first, "use") not in ALSO_NOUNS  # "Defines how …"
+    # "Assume functions called … may run": an order, and no subject.
+    is_fragment = is_fragment or (first in BASES - ALSO_NOUNS - _ALSO_QUALITIES and position > 1)
+    if is_fragment or not is_subject(subject):
         return None
-    return _with_verb(text, lead, lower_first(subject, vocabulary), words[position:])
+    subject = lower_first(subject, vocabulary)
+    if vocabulary.lacks_article(subject):
+        return None
+    return _with_verb(text, lead, subject, words[position:])
 
 
 def _split_lead(body: str) -> tuple[str, str]:
     """Return what leads a clause ("in Britain"), and the clause from its subject on."""
     for pattern in (_DATED_LEAD, _LEAD):
         match = pattern.match(body)
-        if match and _verb_position(match["lead"].split()) is None:
+        if match and verb_position(match["lead"].split()) is None:
             lead, rest = match["lead"], match["rest"]
             return lead[0].lower() + lead[1:], rest[:1].upper() + rest[1:]
     return "", body
 
 
-def _verb_position(words: list[str]) -> int | None:
-    """Return where the finite verb of the main clause stands."""
-    in_relative = False
-    participle = None
-    for position, word in enumerate(words):
-        if position == 0:
-            continue
-        plain = word.strip(",").lower()
-        if plain in _RELATIVE:
-            in_relative = True
-            continue
-        if in_relative and plain in BASES and words[position - 1].lower() in _RELATIVE:
-            in_relative = False
-            continue
-        if not _is_finite(words, position):
-            if participle is None and not in_relative and _is_past(words, position):
-                participle = position
-            continue
-        if in_relative:
-            in_relative = False
-            continue
-        if participle is not None and _ends_clause(words[participle:position]):
-            return participle
-        return _better_verb(words, position)
-    return participle
-
-
-def _better_verb(words: list[str], position: int) -> int:
-    """Return the verb that a word which may be a noun hides: "changes to the plan *are* sent"."""
-    if words[position].lower() in BE or words[position].lower() in MODALS:
-        return position
-    for later in range(position + 1, min(position + LOOK_AHEAD_WORDS, len(words))):
-        word = words[later].lower()
-        if word.strip(",") in _RELATIVE or word in ("and", "or", "if", "because", "as"):
-            break
-        if word in BE or word in MODALS:
-            return later
-        if word.endswith((",", ";")):
-            break
-    return position
-
-
-def _is_past(words: list[str], position: int) -> bool:
-    """Tell whether a word is a verb in the past and no participle before a noun."""
-    if words[position].strip(",").lower() not in PAST or position + 1 >= len(words):
-        return False
-    following = words[position + 1]
-    if following.lower() in _PREPOSITIONS:
-        return PAST[words[position].strip(",").lower()] in _INTRANSITIVE
-    return following[0].isdigit() or following.lower() in _AFTER_PAST or following[0] in "€$£"
-
-
-def _ends_clause(words: list[str]) -> bool:
-    return any(word.endswith((",", ";", ":")) or word in ("and", "because") for word in words)
-
-
-def _is_finite(words: list[str], position: int) -> bool:
-    """Tell whether a word is a form of be or have, a modal, or a verb that fits its noun."""
-    plain = words[position].lower()
-    if plain in _SURELY_FINITE:
-        return True
-    # "10 A delivers": the unit is no article.
-    previous = words[position - 1]
-    before = previous if previous == "A" and position > 1 else previous.lower()
-    after = words[position + 1].lower() if position + 1 < len(words) else ""
-    if before in _NEVER_BEFORE_VERB or words[position].endswith((",", ";")):
-        return False
-    if after in _SURELY_FINITE or words[position][0].isupper():  # "the United States"
-        return False
-    return _agrees(plain, before, after, is_plural(" ".join(words[:position])))
-
-
-def _agrees(verb: str, before: str, after: str, is_many: bool) -> bool:
-    """Tell whether a verb form goes with a noun that is one or many, and is no noun itself."""
-    base = THIRD.get(verb, verb)
-    if base in _ALSO_NOUNS and not _begins_object(after):
-        return False
-    if verb in THIRD:
-        return not is_many or before in _ADVERBS
-    return verb in BASES and verb not in _ADVERBS and is_many
-
-
-def _begins_object(word: str) -> bool:
-    return word in _DETERMINERS or word[:1].isdigit() or word[:1] in "€$£"
-
-
 def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause | None:
-    skipped = {word.lower() for word in words[:3]} & _ADVERBS
+    skipped = {word.lower() for word in words[:3]} & ADVERBS
     kept = [word for word in words[:3] if word.lower() not in skipped] + words[3:]
     if not kept or skipped & _CHANGING:
         return None
@@ -279,6 +171,12 @@ def _with_verb(text: str, lead: str, subject: str, words: list[str]) -> Clause |
     if found is None:
         return None
     auxiliary, verb, rest = found
+    if auxiliary in _OF_MANY and not may_be_many(subject):  # "Common are", "China have"
+        return None
+    if re.match(r"(?:and|or) ", rest):  # "enables or disables"
+        return None
+    if auxiliary in _OF_ONE and is_surely_plural(subject):
+        return None
     verb, rest = _with_particle(verb, rest)
     return Clause(text=text, lead=lead, subject=subject, auxiliary=auxiliary, verb=verb, rest=rest)
 
@@ -321,7 +219,7 @@ def _question_form(verb: str, subject: str) -> tuple[str, str]:
         return "modal", verb
     if verb in _HAVE:
         return _HAVE[verb], "have"
-    if verb in THIRD and not is_plural(subject):
+    if verb in THIRD:
         return "does", THIRD[verb]
     is_amount = subject[0].isdigit() or subject[0] in "€$£"
     is_present = verb in BASES and (is_plural(subject) or is_amount)

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator
 from evqa.config.data import QAConfig
 from evqa.qa.candidate import Candidate, Passage, to_pair
 from evqa.qa.categories import categorise
-from evqa.qa.grammar import Vocabulary
+from evqa.qa.field_questions import field_questions
 from evqa.qa.heading_questions import heading_questions
 from evqa.qa.list_questions import list_questions
 from evqa.qa.sentence_questions import sentence_questions
 from evqa.qa.table_questions import table_questions
 from evqa.qa.term_questions import term_questions
+from evqa.qa.value_questions import value_questions
+from evqa.qa.vocabulary import Vocabulary
 from evqa.records import Chunk, QAPair
 
 QUESTION_WEIGHT, HEADING_WEIGHT, TITLE_WEIGHT = 3.0, 1.0, 1.0
@@ -50,6 +52,8 @@ def candidates_of(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candidat
     yield from sentence_questions(passage, vocabulary)
     yield from list_questions(passage, vocabulary)
     yield from table_questions(passage, vocabulary)
+    yield from field_questions(passage)
+    yield from value_questions(passage)
     yield from term_questions(passage)
 
 

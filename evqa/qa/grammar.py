@@ -5,10 +5,6 @@ costs a pair and never a wrong one.
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-from evqa.qa.quantities import NUMBER_WORDS
 
 _REGULAR_TEXT = """
 accept account achieve act add adjust adopt affect agree allow amount answer appear apply
@@ -95,56 +91,28 @@ MODALS = frozenset({"can", "shall", "must", "may", "should", "will", "could", "m
 
 # A subject or a question with one of these points at something outside itself.
 POINTING = re.compile(
-    r"\b(?:this|these|those|such|it|its|itself|they|them|their|theirs|here|above|below|he|she|his|"
-    r"her|we|our|us|i|my|me|the (?:same|latter|former|rest|reverse|opposite|others?|idea|figures?|"
-    r"numbers?|answers?|reasons?|results?|sum|rule|difference|case|trick|point is)|another|"
-    r"the other|both|neither|thus|hence|so far|likewise|then|too|also|instead|otherwise|however|"
-    r"therefore|meanwhile|again|nobody|nothing|somebody|everybody|anybody|one of them|"
+    r"\b(?:this|these|those|such|it|its|itself|themselves|they|them|their|theirs|here|above|below|he|she|his|"
+    r"her|we|our|us|i|my|me|the (?:same|latter|former|rest|reverse|opposite|others?|idea|trick|"
+    r"point is|(?:figures?|numbers?|answers?|reasons?|results?|sum|rule|difference|case)"
+    r"(?! (?:of|for|between)\b))|another|"
+    r"the other|both|either|neither|thus|hence|so far|likewise|then|too|also|instead|otherwise|"
+    r"however|"
+    r"therefore|meanwhile|again|nobody|nothing|somewhere|somebody|everybody|anybody|one of them|"
+    r"respective|respectively|similarly|an? [a-z]+ one|the ones?|"
+    r"(?:do|doing|done) so|now|today|yesterday|though|aforementioned|"
+    r"as well|previous(?:ly)?|accordingly|as usual(?:ly)?|afterwards|that (?:month|day|week|same)|"
+    r"the next|"
+    r"(?:previous|preceding|following|last) (?:section|chapter|paragraph|page|step|figure)|"
+    r"(?:different|following|corresponding|latest) (?:scenario|case|example|data)|tomorrow|"
     r"the first one|that (?:way|is why|limit|rule|price|figure|sum|year|car|number|case|time))\b",
-    re.IGNORECASE,
-)
-_BAD_START = re.compile(
-    r"^(?:let['’]s|let|please|further|furthermore|incidentally|it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|"
-    r"when|where|why|how|if|"
-    r"because|although|though|while|since|as|after|before|until|unless|once|whether|and|or|but|so|"
-    r"not|only|even|just|yes|no|nor|both|others?|some|many|few|most of them|one|two|three|four|"
-    r"five|six|outside|inside|within|through|across|among|above|below|except|besides|unlike|like|"
-    r"the (?:one|ones|two|three|next|other|second|third|last)(?! of)|in|at|on|for|from|to|"
-    r"by|with|without|under|over|during|behind|beside|between|of|here|now|then|also|still|later|"
-    r"today|probably|perhaps|maybe|thereafter|afterwards|finally|usually|often|never|always|"
-    r"take|put|turn|ask|look|count|"
-    r"measure|press|record|choose|check|compare|note|suppose|imagine|think|remember|keep)\b",
     re.IGNORECASE,
 )
 _DETERMINERS_TEXT = """
 a an the each every most all any no some many few several older newer modern public private
 typical ordinary
 """
-_DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
-_HEDGES = frozenset({"around", "about", "nearly", "almost", "over", "roughly", "approximately"})
-_NO_HEAD = _DETERMINERS | {"to", "of", "in", "by", "used", "for", "with", "on", "at", "from"}
-MAX_SUBJECT_WORDS = 14
-_ORDERS_TEXT = """
-make ensure check select see set go open click add enter provide note install connect configure
-enable run start stop turn use keep take give get put choose find create update remove replace
-read write follow consider refer specify define verify download
-"""
-_ORDERS = frozenset(_ORDERS_TEXT.split())
-_ENTRY = re.compile(
-    r" (?:An|The|This|When|If|Each|Your|More) |(?<!\d) A (?=[a-z]{3,})| whether |^\d+ [A-Z]|"
-    r"^(?:[Hh]aving|[Ii]ncluding|[Gg]iven)\b|\b(?i:(\w{4,}) \1)\b"
-)
-_LIST_OF_NAMES = re.compile(
-    r"(?:[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}, )+"
-    r"(?:and )?[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}(?: and [A-Z][\w&.-]*(?: [A-Z][\w&.-]*)*)?"
-)
-# "The driver" is any driver; "the box" is one that was spoken of before.
-_KNOWN_THINGS_TEXT = """
-battery vehicle driver charger car grid user operator customer charging client server protocol
-manufacturer owner electrician installer installation socket connector plug contactor meter
-firmware microcontroller certificate token transaction session reservation tariff
-"""
-_KNOWN_THINGS = frozenset(_KNOWN_THINGS_TEXT.split())
+DETERMINERS = frozenset(_DETERMINERS_TEXT.split())
+HEDGES = frozenset({"around", "about", "nearly", "almost", "over", "roughly", "approximately"})
 
 
 def third_person(base: str) -> str:
@@ -176,34 +144,6 @@ def is_self_contained(question: str) -> bool:
     return not is_fragment and not POINTING.search(question)
 
 
-def is_subject(text: str) -> bool:
-    """Tell whether words can be the subject of a question that stands alone."""
-    words = text.split()
-    if text.lower() == "you":
-        return True
-    is_list = "," in text and not _LIST_OF_NAMES.fullmatch(text)
-    if not words or len(words) > MAX_SUBJECT_WORDS or is_list or re.search("[:(—]", text):
-        return False
-    if _BAD_START.match(text) or POINTING.search(text) or words[-1] in _NO_HEAD:
-        return False
-    # "Use case", "Have targets": an order, or half of one.
-    first = words[0].lower()
-    is_order = first in _ORDERS or (first in BASES and len(words) <= 3 and first[-1] != "s")
-    is_order = is_order or (len(words) == 1 and first.endswith(("ly", "ed")))
-    # The term of a glossary, and the sentence that explains it.
-    is_entry = _ENTRY.search(text)
-    if is_order or is_entry:
-        return False
-    # "The box", "The standard": which one was said before, and a question cannot know.
-    is_vague = (
-        words[0].lower() == "the"
-        and len(words) == 2
-        and words[1].islower()
-        and words[1] not in _KNOWN_THINGS
-    )
-    return not is_vague and len(text) > 2
-
-
 def is_plural(subject: str) -> bool:
     """Tell whether a subject takes a plural verb, judged by its head noun."""
     head = re.split(r" (?:of|in|on|with|for|at|from|to|that|which|who|under|between) ", subject)[0]
@@ -218,52 +158,6 @@ def is_plural(subject: str) -> bool:
     return last.endswith("s") and not last.endswith(("ss", "us", "is", "ics"))
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """How a corpus writes its words: what it writes in lower case, and what are names."""
-
-    lower: frozenset[str] = frozenset()
-    names: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, text: str) -> "Vocabulary":
-        """Return the vocabulary of a text; a capital inside a sentence marks a name."""
-        return cls.of_texts([text])
-
-    @classmethod
-    def of_texts(cls, texts: Iterable[str]) -> "Vocabulary":
-        """Return the vocabulary of several texts; only their words are kept."""
-        lower: set[str] = set()
-        names: set[str] = set()
-        for text in texts:
-            lower.update(re.findall(r"(?<![\w-])[a-z]+(?![\w])", text))
-            names.update(re.findall(r"(?<=[a-z,;] )[A-Z][a-z]+", text))
-        return cls(frozenset(lower), frozenset(names))
-
-    def is_ordinary(self, word: str) -> bool:
-        """Tell whether a capitalised word is only the first of its sentence."""
-        plain = re.split(r"[-,’']", word)[0].lower()
-        if plain in self.lower or plain in NUMBER_WORDS or plain.endswith("ing"):
-            return True
-        return plain.capitalize() not in self.names and bool(_ORDINARY_END.search(plain))
-
-
-_ORDINARY_END = re.compile(r"(?:s|al|ic|ive|ent|ant|ary|ous|ed|er|est|ly|tion)$")
-
-
-def lower_first(text: str, vocabulary: Vocabulary) -> str:
-    """Return a subject as it is written inside a sentence."""
-    words = text.split()
-    first, following = words[0], words[1] if len(words) > 1 else "x"
-    if first.lower() in _DETERMINERS or first.lower() in _HEDGES:
-        return text[0].lower() + text[1:]
-    if first[1:] != first[1:].lower() or any(map(str.isdigit, first)):
-        return text
-    # "Type 2", "Mode 3", "Plug & Charge" are names made of ordinary words.
-    is_name = (following[0].isdigit() and not first.endswith("ing")) or following == "&"
-    return text if is_name or not vocabulary.is_ordinary(first) else text[0].lower() + text[1:]
-
-
 def with_article(noun: str) -> str:
     """Return a noun with "a" or "an" before it, by its sound."""
     is_spelled = re.match(r"[AEFHILMNORSX](?:[A-Z]|\b)", noun)
@@ -274,8 +168,8 @@ def with_article(noun: str) -> str:
 
 
 _OUTSIDE = re.compile(
-    r"\b(?:this|these|those|such|another|the same|the other|here|above|below|the latter|"
-    r"the former|likewise|so|it|they)\b|^(?:its|their)\b",
+    r"\b(?:this|these|those|such(?! as)|another|the same(?! [\w-]+ (?:as|for))|the other|here|"
+    r"above|below|the latter|the former|likewise|so(?! that))\b|^(?:its|their|it|they)\b",
     re.IGNORECASE,
 )
 

@@ -1,15 +1,22 @@
 """Questions for lists: a sentence that ends in a colon, and the items below it."""
 
+import re
 from collections.abc import Iterator
 
 from evqa.qa.candidate import Candidate, Passage
 from evqa.qa.clauses import Clause, clauses
-from evqa.qa.grammar import Vocabulary, is_self_contained
+from evqa.qa.grammar import is_self_contained
 from evqa.qa.numeric_questions import question
+from evqa.qa.plain import runs_on
+from evqa.qa.vocabulary import Vocabulary
 from evqa.segmentation import Line, LineKind, lines, num_words, sentence_spans
 
 MIN_ITEMS, MAX_ITEMS = 2, 8
 MAX_ANSWER_WORDS = 90
+_ANNOUNCING = re.compile(
+    r"(?P<preposition>of|for|to|on|with|from|by)?\s*(?:as follows|these|"
+    r"(?:the following|these|two|three|four|five|six|several)(?P<things>(?: [a-z-]+){0,3}))?"
+)
 
 
 def list_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candidate]:
@@ -18,7 +25,8 @@ def list_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candida
         start, end = sentence_spans(intro.text)[-1]
         found = list(clauses(intro.text[start:end].rstrip(":"), vocabulary))
         answer = "; ".join(item.text.removeprefix("- ").rstrip(".;,") for item in items) + "."
-        if len(found) != 1 or num_words(answer) > MAX_ANSWER_WORDS:
+        is_clean = not runs_on(intro.text[start:end], vocabulary)
+        if len(found) != 1 or num_words(answer) > MAX_ANSWER_WORDS or not is_clean:
             continue
         text = asked(found[0])
         if text and is_self_contained(text):
@@ -34,12 +42,12 @@ def list_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candida
 
 def asked(clause: Clause) -> str | None:
     """Return the question that a list answers: what something needs, or what it is."""
-    if clause.verb:
-        start = f"What {clause.auxiliary} {clause.subject} {clause.verb}"
-        return question(start, "", clause)
-    if clause.rest.strip() in ("", "as follows", "these"):
-        return question(f"What {clause.auxiliary} {clause.subject}", "", clause)
-    return None
+    match = _ANNOUNCING.fullmatch(clause.rest.strip())
+    if match is None:
+        return None
+    verb = " ".join(part for part in (clause.verb, match["preposition"]) if part)
+    what = f"Which{match['things']}" if match["things"] and clause.verb else "What"
+    return question(f"{what} {clause.auxiliary} {clause.subject} {verb}", "", clause)
 
 
 def _lists(text: str) -> Iterator[tuple[Line, list[Line]]]:

@@ -61,7 +61,7 @@ BOUNDARY = re.compile(
 )
 _RANGE = re.compile(r"\s*(?:to|and|or|-|–)\s*")
 _COUNTED = re.compile(
-    r"\s*(?P<noun>(?:[a-z][\w-]+ ){0,2}?[a-z][\w-]*(?<!s)s)\b(?! (?:a|the) )(?P<after>.*)$"
+    r"\s*(?P<noun>(?:[A-Za-z][\w-]+ ){0,2}?[a-z][\w-]*(?<!s)s)\b(?! (?:a|the) )(?P<after>.*)$"
 )
 _OF = re.compile(
     r"\s+of (?P<whole>(?:the |all |new |its )?[\w-]+(?: [\w-]+){0,3}?)"
@@ -88,7 +88,16 @@ def tail(text: str) -> str:
     if re.search(r"\bbetween \S+(?: \S+){0,3}$", kept):  # "between the meter and the battery"
         following = re.match(r" and \S+(?: [a-z-]+){0,2}", text[len(kept) :])
         kept = kept + following[0] if following else kept[: kept.rindex("between")]
+    kept = re.sub(r"(?: (?:from|to|by|at|up|down|of))?(?: (?:more|less|fewer|as))+$", "", kept)
+    kept = re.sub(r"(?:^| )(?:with|from|of|for|than)$", "", kept)
     return kept.strip(" .")
+
+
+def trailing(text: str) -> str:
+    """Return what follows an amount and tells when or where; none of the thing that is counted."""
+    return (
+        tail(text) if re.match(r"\s*(?:in|at|on|by|from|to|for|per|during|under)\b", text) else ""
+    )
 
 
 def amount_of(clause: Clause) -> Amount | None:
@@ -101,8 +110,9 @@ def amount_of(clause: Clause) -> Amount | None:
     if len(found) > 1 and _RANGE.fullmatch(clause.rest[end : found[1].start]):
         first, end = found[1], found[1].end
     after = clause.rest[end:]
-    # "28 000": thousands apart, which are half a number here.
-    return None if re.match(r"\s*\d", after) else Amount(first, after)
+    # "28 000": thousands apart, which are half a number here; "310 GW": a unit of no question.
+    is_odd = re.match(r"\s*\d|\s[A-Z][A-Za-z]{0,2}h?\b(?! [A-Z])|\smb/d", after)
+    return None if is_odd and not first.quantity.unit else Amount(first, after)
 
 
 def numeric_questions(clause: Clause) -> Iterator[str]:
@@ -122,7 +132,9 @@ def _of_verb(clause: Clause, amount: Amount) -> Iterator[str]:
     unit = amount.mention.quantity.unit
     if " " in clause.verb:
         # "reduces from 85% of chargers to 70%": the amount has a tail that no question can carry.
-        if not amount.after.startswith(" of ") and not clause.verb.endswith(" from"):
+        if not unit and _COUNTED.match(amount.after):
+            yield from _counted(clause, amount)
+        elif trailing(amount.after) == tail(amount.after) and not clause.verb.endswith(" from"):
             yield _ask("What", clause, amount.after)
     elif unit == "%":
         if match := _OF.match(BOUNDARY.sub("", amount.after)):
@@ -164,8 +176,12 @@ def _with_measured(ask: str, after: str, clause: Clause) -> tuple[str, Clause, s
 
 def _counted(clause: Clause, amount: Amount) -> Iterator[str]:
     match = _COUNTED.match(amount.after)
-    if match and amount.after.startswith(" "):
-        yield _ask(f"How many {match['noun'].strip()}", clause, match["after"])
+    if match is None or not amount.after.startswith(" "):
+        return
+    noun, after = match["noun"].strip(), match["after"]
+    if of := re.match(r" of [a-z-]+(?= (?:in|at|on|for|to|with)\b|,|$)", after):
+        noun, after = f"{noun}{of[0]}", after[of.end() :]
+    yield _ask(f"How many {noun}", clause, after)
 
 
 def _ask(start: str, clause: Clause, after: str) -> str:
@@ -174,10 +190,15 @@ def _ask(start: str, clause: Clause, after: str) -> str:
     )
 
 
+# Specifications shout their modal verbs.
+_REQUIREMENT = re.compile(r"\b(?:MUST|SHALL|SHOULD|MAY|CAN|NOT|AND|OR|REQUIRED|RECOMMENDED)\b")
+
+
 def question(start: str, after: str, clause: Clause) -> str:
     """Return a question from its parts; what led the clause ends the question."""
     parts = [start, after, clause.lead]
-    return " ".join(" ".join(part for part in parts if part).split()) + "?"
+    text = " ".join(" ".join(part for part in parts if part).split()) + "?"
+    return _REQUIREMENT.sub(lambda match: match[0].lower().replace("shall", "must"), text)
 
 
 _MEASURES_TEXT = """
@@ -195,11 +216,10 @@ def _of_being(clause: Clause, amount: Amount) -> Iterator[str]:
     is_measure = last in _MEASURES
     unit = amount.mention.quantity.unit
     if is_measure:
-        yield question(f"What {clause.auxiliary} {clause.subject}", tail(amount.after), clause)
+        after = trailing(amount.after)
+        yield question(f"What {clause.auxiliary} {clause.subject}", after, clause)
         if unit:
-            yield question(
-                f"How high {clause.auxiliary} {clause.subject}", tail(amount.after), clause
-            )
+            yield question(f"How high {clause.auxiliary} {clause.subject}", after, clause)
     else:
         match = re.match(
             r" (?P<how>long|deep|high|wide|thick|old|tall)\b(?P<after>.*)$", amount.after
@@ -217,6 +237,10 @@ def _when(clause: Clause, ask: str) -> Iterator[str]:
     if len(before.split()) > 12 or BOUNDARY.search(f"{before} "):
         return
     verb = f" {clause.verb}" if clause.verb else ""
+    if before.endswith((" as", " from", " to", " than")):
+        return
+    if not clause.verb and re.match(r"(?:the|an?) ", before):  # "… was the car sold in 2010"
+        return
     if clause.verb or before:
         start = f"{ask} {clause.auxiliary} {clause.subject}{verb} {before}"
         yield question(start, "", clause)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from evqa.qa.asked import Asked
 from evqa.qa.clauses import Clause
 from evqa.qa.grammar import BASES, BE, MODALS, PAST, POINTING, THIRD
-from evqa.qa.numeric_questions import BOUNDARY, amount_of, question, tail
+from evqa.qa.numeric_questions import BOUNDARY, amount_of, question, tail, trailing
 from evqa.qa.quantities import mentions
 
 MIN_CONDITION_WORDS, MAX_CONDITION_WORDS = 4, 18
@@ -27,7 +27,8 @@ _DUTY = re.compile(
 )
 _TRAILING = re.compile(r",? (?P<lead>when|as soon as|if|whenever|provided that) (?=\w)")
 _REASON = re.compile(
-    r",? (?:because|since|due to|owing to|in order to|so that|as a result of|thanks to) "
+    r"(?:,? (?:because|owing to|in order to|so that|as a result of|thanks to)|, since|"
+    r"(?<!\bis)(?<!\bare)(?<!\bwas)(?<!\bbe),? due to) "
     r"(?=(?:the|a|an|its|their|this)?\s?[a-z])"
 )
 _BY = re.compile(r"(?:more than |only )?by (?=(?:about |around |almost |over |more than |nearly |"
@@ -55,15 +56,9 @@ _SHARE = re.compile(
     r"(?P<share>\d[\d.,]* ?(?:%|percent|per cent)) of (?P<whole>(?:the |all |new |global )?"
     r"[\w-]+(?: [\w-]+){0,3}?)(?P<after>(?: (?:in|by|at|during|worldwide)\b.*)?)$"
 )
-MIN_CONFIRMED_WORDS, MAX_CONFIRMED_WORDS, MIN_REST_WORDS = 5, 24, 2
-_HALF = re.compile(r" (?:and|or|but) |,(?! (?:which|while|so|because|but|with|as|where))")
-_LOOSE_ENDS_TEXT = """
-a an the of to in on at for with by from as is are be both either more less than over
-"""
-_LOOSE_ENDS = frozenset(_LOOSE_ENDS_TEXT.split())
 _VAGUE_CONDITION = re.compile(
     r"^(?:it|that|there|so|not|needed|necessary|possible|applicable|available|required|any|all|"
-    r"asked|in doubt|available)\b|\b(?:done|do|does|did|know) that\b|"
+    r"asked|in doubt|available)\b|\bcan\b|\bis considered\b|\b(?:done|do|does|did|know) that\b|"
     r"\b(?:i|we|he|she|my|our|your|following|latter|former|so far)\b",
     re.IGNORECASE,
 )
@@ -80,16 +75,41 @@ def leading_condition(sentence: str) -> Iterator[Asked]:
     first = main.split()[0].lower()
     if duty and not POINTING.search(duty["subject"]) and duty["verb"].lower() in BASES:
         yield Asked(_of_duty(duty, lead, condition), "duty", "medium")
+    elif first in _LOOKING_UP:
+        return
     elif first in BASES and first not in THIRD:
         yield Asked(f"What should be done {lead} {condition}?", "instruction", "medium")
-    else:
+    elif not _is_past(condition):
         yield Asked(f"What happens {lead} {condition}?", "condition", "medium")
-        if lead == "if":
-            yield Asked(f"What is the consequence if {condition}?", "condition", "medium")
+    elif lead != "if":
+        yield Asked(f"What happened {lead} {condition}?", "condition", "medium")
+
+
+_LOOKING_UP = frozenset({"see", "refer", "read", "visit", "contact", "consult", "check"})
+
+
+def _is_past(condition: str) -> bool:
+    """Tell whether the verb of a condition is in the past, and no participle after "is"."""
+    words = condition.lower().split()
+    present = {"cannot", "do", "does", "doesn’t", "don’t", *BE, *MODALS, *THIRD}
+    is_present = not present.isdisjoint(words)
+    return not is_present and any(w in PAST for w in words) and not {"has", "have"} & {*words}
+
+
+_LISTED = re.compile(r"(?:[a-z]+ed|or|and|lost|sent|made)\b|[^,]{1,60}\b(?:or|and) [^,]+, ")
+_OF_THE_TEXT = re.compile(
+    r"\b(?:this (?:parameter|view|setting|value|option|function|variable|field|message|chapter)|"
+    r"we)\b"
+)
 
 
 def _is_main(text: str) -> bool:
-    """Tell whether words are a main clause: a verb stands before the first comma."""
+    """Tell whether words are a main clause: a verb stands before the first comma.
+
+    "… are lost, erased or changed, the station …" lists what the condition is.
+    """
+    if _LISTED.match(text) or _OF_THE_TEXT.search(text):
+        return False
     words = re.split(r"[,;:]", text)[0].lower().split()
     return words[0] in BASES or any(_is_verb(word) for word in words[1:])
 
@@ -102,7 +122,8 @@ def is_condition(text: str) -> bool:
     if POINTING.search(text) or _VAGUE_CONDITION.search(text):
         return False
     # A subject comes first: "once arrived at the site" has none.
-    return not _is_verb(words[0].lower()) and any(_is_verb(word.lower()) for word in words[1:])
+    verbs = [word.lower() for word in words[1:] if not word.endswith("ing")]
+    return not _is_verb(words[0].lower()) and any(map(_is_verb, verbs))
 
 
 def _is_verb(word: str) -> bool:
@@ -151,7 +172,8 @@ def _is_date(rest: str, match: re.Match[str]) -> bool:
 
 def _change(clause: Clause) -> Iterator[Asked]:
     """Ask "By how much did sales grow in 2022?" and "What did sales reach in 2022?"."""
-    if clause.verb in CHANGES and (match := _BY.match(clause.rest)):
+    has_scope = bool(clause.lead or re.search(r"\d{4}", clause.rest))
+    if clause.verb in CHANGES and has_scope and (match := _BY.match(clause.rest)):
         found = mentions(clause.rest[match.end() :])
         after = clause.rest[match.end() + found[0].end :] if found else ""
         start = f"By how much {clause.auxiliary} {clause.subject} {clause.verb}"
@@ -159,7 +181,11 @@ def _change(clause: Clause) -> Iterator[Asked]:
     amount = amount_of(clause)
     if amount is not None and clause.verb in _LEVELS:
         start = f"What {clause.auxiliary} {clause.subject} {clause.verb}"
-        after = "" if re.match(r"\s*\w+s\b", amount.after) else tail(amount.after)
+        if amount.after.startswith(" of "):
+            return
+        after = trailing(amount.after)
+        if not clause.lead and not re.search(r"\b(?:19|20)\d\d\b", after):
+            return
         yield Asked(question(start, after, clause), "level", "medium")
 
 
@@ -177,33 +203,10 @@ def _when(clause: Clause) -> Iterator[Asked]:
     before, after = clause.rest[: match.start()], clause.rest[match.end() :]
     if BOUNDARY.search(before) or not is_condition(re.split(r"[,;:(]", after)[0]):
         return
+    if before.endswith((" on", " to", " of")):
+        return
     if len(before.split()) > MAX_CONDITION_WORDS or (not before and not clause.verb):
         return
     verb = f" {clause.verb}" if clause.verb else ""
     start = f"When {clause.auxiliary} {clause.subject}{verb} {before}"
     yield Asked(question(start, "", clause), "when", "medium")
-
-
-def confirmation(clause: Clause) -> Iterator[Asked]:
-    """Ask whether it is so: "Can a charger …?", "Is it true that …?"; the answer says yes.
-
-    What follows a boundary is left out, unless it would leave half a phrase.
-    """
-    rest = tail(clause.rest)
-    cut = clause.rest[len(rest) :]
-    num_words = len(f"{clause.subject} {clause.verb} {rest}".split())
-    is_whole = not re.match(
-        r" (?:and|or|but) |,(?! (?:which|while|so|because|but|with|as|where))", cut
-    )
-    if not is_whole or not MIN_CONFIRMED_WORDS <= num_words <= MAX_CONFIRMED_WORDS:
-        return
-    if len(rest.split()) < MIN_REST_WORDS or rest.split()[-1].lower() in _LOOSE_ENDS:
-        return
-    auxiliary = "must" if clause.auxiliary == "shall" else clause.auxiliary
-    verb = f" {clause.verb}" if clause.verb else ""
-    if not mentions(rest) and clause.auxiliary not in ("has", "have", "had"):
-        yield Asked(question(f"{auxiliary} {clause.subject}{verb} {rest}", "", clause), "yes")
-    start = clause.text.lower().find(clause.subject.lower())
-    said = clause.text[start + len(clause.subject) :].removesuffix(cut).strip()
-    if start >= 0 and not re.search(r"[,;:(]", said):
-        yield Asked(question(f"Is it true that {clause.subject} {said}", "", clause), "yes")

@@ -8,16 +8,16 @@ from evqa.qa.candidate import Candidate, Passage
 from evqa.qa.grammar import (
     POINTING,
     THIRD,
-    Vocabulary,
     is_plural,
-    lower_first,
     with_article,
 )
 from evqa.qa.quantities import NUMBER_WORDS
+from evqa.qa.vocabulary import Vocabulary, lower_first
 from evqa.segmentation import Line, LineKind, cells, lines, num_words
 
 MIN_ROWS = 2  # with the header
 MAX_COLUMNS = 8
+MAX_TABLE_CHARACTERS = 40_000
 MAX_CELL_WORDS = 8
 MAX_DESCRIPTION_WORDS = 40
 MAX_HEADER_WORDS = 4
@@ -43,9 +43,10 @@ _VAGUE = frozenset(
         "for",
         "why",
         "where",
+        "dependencies",
     }
 )
-_ODD_HEADER = re.compile(r"^\w/\w$|[<>{}=]")
+_ODD_HEADER = re.compile(r"^\w/\w$|[<>{}=]| per version")
 _DATE = re.compile(r"^\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}")
 _WITH_THE = frozenset({"European Union", "United Kingdom", "United States", "Netherlands"})
 _PER = re.compile(r"(?:per|for|in|at|from|with) ", re.IGNORECASE)
@@ -55,9 +56,27 @@ _ABBREVIATION = re.compile(r"^[A-Z][A-Z0-9/.-]+$")
 def table_questions(passage: Passage, vocabulary: Vocabulary) -> Iterator[Candidate]:
     """Yield questions of every table that has a header and tells rows apart by one column."""
     for rows in tables(passage.chunk.text):
-        grid = [cells(row.text) for row in rows]
+        header = header_above(passage, rows[0].start)
+        whole = [Line(LineKind.row, 0, 0, header), *rows] if header else rows
+        grid = [cells(row.text) for row in whole]
         if is_askable(grid):
-            yield from _of_table(rows, grid, vocabulary, passage.chunk.headings)
+            yield from _of_table(whole, grid, vocabulary, passage)
+
+
+def header_above(passage: Passage, start: int) -> str:
+    """Return the header of a table that began in the chunk before, empty for one of its own.
+
+    Args:
+        passage: Its chunk may begin in the middle of a table.
+        start: Of the table's first row in the chunk.
+    """
+    begin = passage.chunk.start + start
+    if passage.chunk.text[:start].strip() or not begin:
+        return ""
+    above = passage.document.text[max(0, begin - MAX_TABLE_CHARACTERS) : begin]
+    block = above[above.rfind("\n\n") + 1 :].strip("\n").split("\n")
+    is_table = above.endswith("\n") and all(line.startswith("|") for line in block)
+    return block[0] if is_table else ""
 
 
 def tables(text: str) -> Iterator[list[Line]]:
@@ -87,9 +106,9 @@ def is_askable(grid: Sequence[Sequence[str]]) -> bool:
 
 
 def _of_table(
-    rows: list[Line], grid: list[list[str]], vocabulary: Vocabulary, headings: Sequence[str]
+    rows: list[Line], grid: list[list[str]], vocabulary: Vocabulary, passage: Passage
 ) -> Iterator[Candidate]:
-    header = grid[0]
+    header, text = grid[0], passage.document.text
     names = Counter(row[0].casefold() for row in grid[1:])
     for line, row in zip(rows[1:], grid[1:], strict=True):
         if names[row[0].casefold()] > 1 or not _is_key(row[0]):
@@ -98,12 +117,17 @@ def _of_table(
         asked = [
             (c, v)
             for c, v in cells_of_row
-            if _is_cell(v, _max_words(c)) and c.lower() not in _VAGUE and not _ODD_HEADER.search(c)
+            if _is_cell(v, _max_words(c)) and c.lower() not in _VAGUE and not _is_odd(c)
+            if not v.startswith("(") and not is_glued(v, text)
         ]
         key = _key(header[0], row[0], vocabulary)
-        place = _place(row[0], headings)
-        for column, value in asked[:PAIRS_PER_ROW]:
-            asked_as = technical(row[0], column, value, place) or wording(key, column, value)
+        place = _place(row[0], passage.chunk.headings)
+        for column, cell in asked[:PAIRS_PER_ROW]:
+            value = _SEE.sub("", cell)
+            if _CODE.search(row[0]) or column.casefold() in _DESCRIBING:
+                asked_as = technical(row[0], column, value, place)
+            else:
+                asked_as = wording(key, column, value)
             *questions, answer = asked_as
             for question in questions:
                 yield Candidate(
@@ -116,7 +140,12 @@ def _of_table(
                 )
 
 
-def technical(name: str, column: str, value: str, place: str) -> tuple[str, ...] | None:
+def is_field(name: str) -> bool:
+    """Tell whether the first cell of a row is an identifier: ``SessionID``, ``--days``."""
+    return bool(_IDENTIFIER.search(name)) and " " not in name
+
+
+def technical(name: str, column: str, value: str, place: str) -> tuple[str, ...]:
     """Return two questions and the answer for a cell of a table of fields, null for others.
 
     Args:
@@ -126,15 +155,22 @@ def technical(name: str, column: str, value: str, place: str) -> tuple[str, ...]
         place: Where the field belongs: "in eRoamingAuthorizeStart"; empty when that is unknown.
     """
     kind = _TECHNICAL.get(column.casefold().strip(" .:"))
-    if kind is None or not _IDENTIFIER.search(name):
-        return None
+    if kind is None or not is_field(name):
+        return ("",)
     where = f" {place}" if place else ""
+    if kind == "mandatory":
+        need = _NEED.get(value)
+        is_it = f"Is {name} mandatory or optional{where}?"
+        return (is_it, f"{name} is {need}{where}.") if need else ("",)
+    if kind == "description" and _DASHES.match(name):
+        option = f"the command-line option {name}"
+        said = f"{option}{where}: {value.rstrip('.')}."
+        return f"What does {option} do{where}?", f"What is {option} used for{where}?", said
     if kind == "description":
         said = f"{name}{where}: {value.rstrip('.')}."
         return f"What does {name} mean{where}?", f"What is {name} used for{where}?", said
     said = f"The {kind} of {name}{where} is {value.rstrip('.')}."
-    which = f"Which {kind} does {name} have{where}?"
-    return f"What is the {kind} of {name}{where}?", which, said
+    return f"What is the {kind} of {name}{where}?", f"Which {kind} does {name} have{where}?", said
 
 
 # Headers of tables of fields, as they are asked for.
@@ -154,8 +190,19 @@ _TECHNICAL = {
     "card.": "cardinality",
     "card": "cardinality",
     "cardinality": "cardinality",
+    "m/o": "mandatory",
+    "short form": "short form",
 }
-_IDENTIFIER = re.compile(r"[a-z][A-Z]|_|^--?\w|^[a-z]+[-.]\w|^[A-Z][A-Z_]{3,}$|^[A-Z][a-z]+[A-Z]")
+_NEED = {"M": "mandatory", "O": "optional"}
+_DASHES = re.compile(r"[-–—]{1,2}\w")
+_DESCRIBING = frozenset(_TECHNICAL) - {"meaning", "length", "unit"}
+_IDENTIFIER = re.compile(
+    r"[a-z][A-Z]|_|^[-–—]{1,2}\w|^[a-z]+[-.]\w|^[A-Z][A-Z_]{3,}$|^[A-Z][a-z]+[A-Z]"
+)
+
+
+_SEE = re.compile(r"\s*\(?\bSee (?:also )?(?:below|above)[^.]*\.?\)?$", re.IGNORECASE)
+_CODE = re.compile(r"^[-–—]{1,2}\w|\w_\w|^[a-z]+[A-Z]\w*[a-z]")
 
 
 def _place(name: str, headings: Sequence[str]) -> str:
@@ -196,6 +243,19 @@ def _is_cell(value: str, max_words: int | None = None) -> bool:
         and value.casefold() not in _NO_ANSWER
         and len(value.split()) <= (max_words or MAX_CELL_WORDS)
     )
+
+
+def is_glued(value: str, text: str) -> bool:
+    """Tell whether a cell is two identifiers of a text that lost what stood between them."""
+    if "_" not in value or not re.fullmatch(r"\w+", value):
+        return False
+    known = set(re.findall(r"\w+", text))
+    parts = ((value[:end], value[end:]) for end in range(3, len(value) - 3))
+    return any("_" in left and left in known and right in known for left, right in parts)
+
+
+def _is_odd(header: str) -> bool:
+    return bool(_ODD_HEADER.search(header)) and header.casefold() not in _TECHNICAL
 
 
 def _max_words(column: str) -> int:
