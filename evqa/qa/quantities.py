@@ -13,6 +13,9 @@ UNITS = {
     "kwh": "kWh kilowatt-hour kilowatt-hours",
     "wh": "Wh watt-hour watt-hours",
     "mwh": "MWh megawatt-hour megawatt-hours",
+    "gw": "GW gigawatt gigawatts",
+    "gwh": "GWh gigawatt-hour gigawatt-hours",
+    "twh": "TWh terawatt-hour terawatt-hours",
     "kva": "kVA",
     "a": "A amp amps ampere amperes",
     "ma": "mA milliamp milliamps milliampere milliamperes",
@@ -28,6 +31,7 @@ UNITS = {
     "h": "h hr hrs hour hours",
     "day": "day days",
     "week": "week weeks",
+    "fortnight": "fortnight fortnights",
     "month": "month months",
     "year": "year years",
     "%": "% percent per-cent",
@@ -47,6 +51,8 @@ UNITS = {
     "in": "inch inches",
     "kg": "kg kilogram kilograms",
     "lb": "lb lbs pound pounds",
+    "g": "gram grams",
+    "tonne": "tonne tonnes",
     "c": "°C",
     "f": "°F",
     "l": "litre litres liter liters",
@@ -64,14 +70,23 @@ _COUNTED = (
     "sixteen seventeen eighteen nineteen twenty"
 )
 _TENS = {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "ninety": "90"}
+_MORE_TENS = {"twenty": "20", "seventy": "70", "eighty": "80"} | _TENS
+_ONES = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+# "twenty-five"
+_COMPOUND = {
+    f"{ten}-{one}": str(int(value) + n)
+    for ten, value in _MORE_TENS.items()
+    for n, one in enumerate(_ONES, start=1)
+}
 NUMBER_WORDS = {word: str(n) for n, word in enumerate(_COUNTED.split(), start=2)} | _TENS
+_SPELLED_NUMBERS = {**_COMPOUND, **NUMBER_WORDS, "seventy": "70", "eighty": "80"}
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _SPELLED_UNITS = "|".join(
     sorted((re.escape(s) for u in UNITS.values() for s in u.split()), key=len, reverse=True)
 )
 QUANTITY = re.compile(
     rf"(?P<money>[€$£])?\s?(?<![\w.])(?P<sign>[-−–](?=\d))?(?P<number>{_NUMBER}|\b(?:"
-    rf"{'|'.join(NUMBER_WORDS)})\b)"
+    rf"{'|'.join(_SPELLED_NUMBERS)})\b)"
     rf"(?:(?:\s|-)?(?P<unit>{_SPELLED_UNITS})(?![\w²]))?",
     re.IGNORECASE,
 )
@@ -123,7 +138,7 @@ def quantities(text: str) -> set[Quantity]:
 
 def _quantity(text: str, match: re.Match[str]) -> Quantity:
     number = match["number"].lower().replace(",", "")
-    value = Decimal(NUMBER_WORDS.get(number, number))
+    value = Decimal(_SPELLED_NUMBERS.get(number, number))
     before = text[match.start("sign") - 1 : match.start("sign")] if match["sign"] else ""
     if match["sign"] and (not before or before in " (~"):
         value = -value

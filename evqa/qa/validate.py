@@ -6,10 +6,20 @@ The checks are mechanical: what they accept is supported by words of the source,
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from evqa.language import detect_language
-from evqa.qa.normal import content_words, normalised
-from evqa.qa.quantities import quantities
+from evqa.qa.amounts import missing_amounts
+from evqa.qa.belonging import misplaced
+from evqa.qa.bounds import clash
+from evqa.qa.meaning import plain
+from evqa.qa.normal import content_words, normalised, words
+from evqa.qa.novelty import is_exchange, is_said, new_words, num_content_words, opposite_said
+from evqa.qa.polarity import negation_clash
+from evqa.qa.reading import read
+from evqa.qa.roles import attached_elsewhere, exchanged
+from evqa.qa.strength import strength_clash
+from evqa.qa.tokens import is_finite
 from evqa.records import Chunk, QAPair
 from evqa.segmentation import num_words
 
@@ -31,35 +41,10 @@ _PLACEHOLDER = re.compile(
     r"|\[(?:answer|question|insert[^\]]*|your [^\]]*)\]|\{\w+\}|<(?:answer|question)>",
     re.IGNORECASE,
 )
-_NEGATION = re.compile(
-    r"\b(?:not|no|never|none|neither|cannot|nothing|nobody)\b|n['’]t\b", re.IGNORECASE
-)
-_CLAUSE_END = re.compile(r"[,;:.](?:\s|$)| (?:and|but|because|while|whereas) ")
+_YES_NO = re.compile(r"^\W*(?:yes|no)\b[\s,.;:!–—-]*", re.IGNORECASE)
+_CHOICE = re.compile(r"\bor\b|\bbetween\b", re.IGNORECASE)
 # Letters and digits in one word, or capitals: IP54, J1772, SAE, CCS2.
 _IDENTIFIER = re.compile(r"\b(?:[A-Z]+\d[\w-]*|[A-Z]{3,}\d*)\b")
-# Of each line, an answer may not say one where the source says another.
-_OPPOSITES_TEXT = """
-at least|at most|up to
-more than|less than|fewer than|up to
-more|less|fewer
-above|below|under
-before|after
-minimum|maximum
-ac|dc
-indoors|outdoors
-increases?|decreases?
-increased|decreased
-rises?|falls?
-rose|fell
-highest|lowest
-largest|smallest
-winter|summer
-germany|france|britain|united kingdom|united states|norway|china|japan|netherlands|spain|italy
-copper|aluminium
-first|last
-"""
-_OPPOSITES = tuple(tuple(line.split("|")) for line in _OPPOSITES_TEXT.strip().splitlines())
-
 Reason = tuple[str, str]
 Check = Callable[[QAPair, Chunk | None], Reason | None]
 
@@ -114,56 +99,110 @@ def _quote_verbatim(pair: QAPair, chunk: Chunk | None) -> Reason | None:
 def _quantities_supported(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
     if pair.quote is None:
         return None
-    missing = quantities(pair.answer) - quantities(pair.quote)
+    missing = missing_amounts(pair.answer, pair.quote)
     if not missing:
         return None
-    first = min(missing, key=lambda quantity: (quantity.value, quantity.unit))
-    return "number_not_in_quote", f"{first.value.normalize():f} {first.unit}".strip()
+    return "number_not_in_quote", f"{missing[0].value.normalize():f} {missing[0].unit}".strip()
 
 
 def _words_supported(pair: QAPair, chunk: Chunk | None) -> Reason | None:
-    if pair.quote is None or chunk is None:
+    """Refuse an answer of which most words stand nowhere in the source."""
+    if pair.quote is None:
         return None
-    wanted = content_words(pair.answer)
-    given = {*content_words(pair.quote), *content_words(pair.question)}
-    given |= {word for heading in chunk.headings for word in content_words(heading)}
-    share = sum(word in given for word in wanted) / len(wanted) if wanted else 1.0
-    return (
-        ("unsupported", f"{share:.0%} of its words are the quote's")
-        if share < MIN_SUPPORT
-        else None
-    )
+    new, num_words = _new_words(pair, chunk), num_content_words(read(pair.answer))
+    if len(new) <= (1 - MIN_SUPPORT) * num_words:
+        return None
+    return "unsupported", f"{1 - len(new) / num_words:.0%} of its words are the quote's"
+
+
+def _new_words(pair: QAPair, chunk: Chunk | None) -> list[str]:
+    """Return the words of an answer that neither quote, question nor headings say in any form."""
+    headings = read(" ".join(chunk.headings)).plains if chunk else frozenset()
+    return new_words(read(pair.answer), read(pair.quote or ""), read(pair.question), headings)
+
+
+def _restates(pair: QAPair) -> bool:
+    """Tell whether an answer words its quote anew: an extract of it claims nothing else.
+
+    A row of a table counts as an extract, for its columns are named elsewhere.
+    """
+    if pair.quote is None or pair.quote.lstrip().startswith("|"):
+        return False
+    return not _is_extract(pair.answer, pair.quote)
+
+
+@lru_cache(maxsize=64)
+def _is_extract(answer: str, quote: str) -> bool:
+    said = normalised(_YES_NO.sub("", answer))
+    return f" {said} " in f" {normalised(quote)} "
 
 
 def _negation_kept(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
     """Refuse an answer that adds a "not", or drops the one of the clause it restates."""
-    if pair.quote is None or pair.answer in pair.quote:
+    is_whole = not _restates(pair) and any(map(is_finite, read(pair.answer).tokens))
+    if pair.quote is None or is_whole or pair.quote.lstrip().startswith("|"):
         return None
-    answer = set(content_words(pair.answer))
-    parts = [part for part in _CLAUSE_END.split(pair.quote) if part.strip()]
-    closest = max(parts, key=lambda part: len(answer & set(content_words(part))), default="")
-    in_answer, in_quote = (bool(_NEGATION.search(text)) for text in (pair.answer, closest))
-    overlap = len(answer & set(content_words(closest))) / max(len(answer), 1)
-    if in_answer and not in_quote and not _NEGATION.search(pair.question):
-        return "negation", "the answer negates, the quote does not"
-    if in_quote and not in_answer and overlap > 0.8:
-        return "negation", "the quote negates, the answer does not"
-    return None
+    found = negation_clash(pair.answer, pair.quote, pair.question)
+    return ("negation", found) if found else None
 
 
 def _direction_kept(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
     """Refuse an answer that says the opposite: at most for at least, DC for AC."""
+    if pair.quote is None or pair.quote.lstrip().startswith("|"):
+        return None
+    found = clash(read(pair.answer).amounts, read(pair.quote).amounts, pair.question)
+    if not found and _restates(pair):
+        found = opposite_said(read(pair.answer), read(pair.quote), read(pair.question))
+    return ("opposite", found) if found else None
+
+
+def _strength_kept(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
+    """Refuse an answer that claims more than the quote: must for may, all for most."""
+    if pair.quote is None or not _restates(pair):
+        return None
+    found = strength_clash(pair.answer, pair.quote, pair.question)
+    return ("overstated", found) if found else None
+
+
+def _place_kept(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
+    """Refuse an answer that takes what the quote says of something else, or exchanges roles."""
     if pair.quote is None:
         return None
-    said = f"{pair.quote} {pair.question}".lower()
-    answer = pair.answer.lower()
-    for group in _OPPOSITES:
-        ours = {word for word in group if re.search(rf"\b{word}\b", answer)}
-        theirs = {word for word in group if re.search(rf"\b{word}\b", said)}
-        if ours - theirs and theirs - ours:
-            word = min(ours - theirs)
-            return "opposite", f"the answer says {word!r}, the quote {min(theirs - ours)!r}"
-    return None
+    answer, source, asked = read(pair.answer), read(pair.quote), read(pair.question)
+    is_row = pair.quote.lstrip().startswith("|")
+    found = None if is_row else misplaced(answer, source, asked)
+    if not found and _restates(pair):
+        found = exchanged(answer, source, asked) or attached_elsewhere(answer, source, asked)
+    return ("misplaced", found) if found else None
+
+
+def _no_new_words(pair: QAPair, chunk: Chunk | None) -> Reason | None:
+    """Refuse an answer with words that the source does not say in any form.
+
+    A word from around the quote may be added, though not put in the place of another.
+    """
+    if pair.quote is None or not _restates(pair):
+        return None
+    new = _new_words(pair, chunk)
+    answer, source = read(pair.answer), read(pair.quote)
+    if len(new) == 1 and is_said(new[0], answer, source, num_content_words(answer) - 1):
+        return None
+    if new and chunk is not None:
+        around = frozenset(map(plain, words(chunk.text)))
+        new = [w for w in new if plain(w) not in around or is_exchange(w, answer, source)]
+    return ("word_not_in_quote", ", ".join(new[:3])) if new else None
+
+
+def _says_something(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
+    """Refuse a short answer that only repeats words of its question."""
+    if pair.quote is None or _CHOICE.search(pair.question):
+        return None
+    answer, asked = read(pair.answer), read(pair.question)
+    content = {token.root for token in answer.tokens if token.is_content}
+    is_asked = asked.tokens and asked.tokens[0].text in ("who", "whom", "where", "when")
+    if not is_asked or not content or not content <= asked.roots:
+        return None
+    return "says_nothing", "the answer only repeats the question"
 
 
 def _names_supported(pair: QAPair, chunk: Chunk | None) -> Reason | None:
@@ -183,10 +222,14 @@ _CHECKS: tuple[Check, ...] = (
     _question_form,
     _quote_verbatim,
     _quantities_supported,
+    _names_supported,
     _words_supported,
     _negation_kept,
     _direction_kept,
-    _names_supported,
+    _strength_kept,
+    _place_kept,
+    _no_new_words,
+    _says_something,
 )
 
 

@@ -55,6 +55,13 @@ def test_unsupported_answers_are_named(answer, expected):
     assert reason(answer=answer) == expected
 
 
+def test_an_identifier_must_stand_in_quote_question_or_heading():
+    quote = "A box outdoors needs at least IP54."
+    question = "Which protection does a box outdoors need?"
+    assert reason(question, "At least IP54.", quote) is None
+    assert reason(question, "At least IP44.", quote) == "name_not_in_quote"
+
+
 def test_a_dropped_negation_is_seen():
     quote = "Type AC devices are not permitted for charging points."
     question = "Are Type AC devices permitted for charging points?"
