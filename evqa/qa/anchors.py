@@ -2,14 +2,8 @@
 
 import re
 
-# Things that are known without having been spoken of.
-_UNIQUE_TEXT = """
-battery vehicle driver charger car grid user operator customer client server protocol socket
-connector plug contactor meter firmware certificate token transaction tariff world internet future
-environment public year month day week end start time charging electricity energy power current
-voltage mains ground earth sun street road home cable house building garage
-"""
-_UNIQUE = frozenset(_UNIQUE_TEXT.split())
+from evqa.qa.wordings import UNIQUE_THINGS
+
 _WORD = r"(?!(?:of|in|for|to|that|which|who|with|between|from|on|at|by|as|than)\b)[a-z][a-z-]*"
 _DEFINITE = re.compile(
     rf"\bthe (?P<things>(?:{_WORD} ){{0,3}}?{_WORD})"
@@ -27,7 +21,7 @@ def has_vague_thing(question: str) -> bool:
     """Tell whether a question names "the initiative": one that was spoken of, and no other."""
     for match in _DEFINITE.finditer(question):
         words = match["things"].split()
-        if _UNIQUE.isdisjoint(words) and words[-1].removesuffix("s") not in _UNIQUE:
+        if UNIQUE_THINGS.isdisjoint(words) and words[-1].removesuffix("s") not in UNIQUE_THINGS:
             return True
     return False
 

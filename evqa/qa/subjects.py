@@ -3,6 +3,7 @@
 import re
 
 from evqa.qa.grammar import BASES, DETERMINERS, POINTING, is_plural
+from evqa.qa.wordings import KNOWN_THINGS
 
 _BAD_START = re.compile(
     r"^(?:let['’]s|let|please|further|furthermore|incidentally|it|this|that|whoever|according|these|those|there|they|he|she|we|i|you|who|what|which|"
@@ -58,13 +59,6 @@ _LIST_OF_NAMES = re.compile(
     r"(?:[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}, )+"
     r"(?:and )?[A-Z][\w&.-]*(?: [A-Z][\w&.-]*){0,3}(?: and [A-Z][\w&.-]*(?: [A-Z][\w&.-]*)*)?"
 )
-# "The driver" is any driver; "the box" is one that was spoken of before.
-_KNOWN_THINGS_TEXT = """
-battery vehicle driver charger car grid user operator customer charging client server protocol
-manufacturer owner electrician installer installation socket connector plug contactor meter
-firmware microcontroller certificate token transaction session reservation tariff
-"""
-_KNOWN_THINGS = frozenset(_KNOWN_THINGS_TEXT.split())
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _TELLING = frozenset({"of", "for", "in", "to", "that", "which", "who", "with", "from", "between"})
 _PERSONS_TEXT = """
@@ -130,7 +124,7 @@ def _is_vague(words: list[str]) -> bool:
         (not word.islower() and not _YEAR.fullmatch(word)) or word in _TELLING
         for word in words[1:]
     )
-    return not is_told and words[-1].removesuffix("s") not in _KNOWN_THINGS
+    return not is_told and words[-1].removesuffix("s") not in KNOWN_THINGS
 
 
 def is_person(noun_phrase: str) -> bool:

@@ -85,3 +85,6 @@ KINDS: dict[str, frozenset[str]] = {
 }
 # A unit that is asked for ("how many kW") → its kind.
 ASKED_UNITS = {word: KINDS[word] for word in _DATA["units"].split()}
+# "The driver" is any driver, "the grid" the only one; "the box" is one that was spoken of before.
+KNOWN_THINGS = frozenset(_DATA["known"].split())
+UNIQUE_THINGS = frozenset(_DATA["unique"].split())
