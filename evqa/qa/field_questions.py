@@ -76,19 +76,21 @@ def _of_field(match: re.Match[str], offset: int, after: str, place: str) -> Iter
     kind = "parameter" if place.endswith(" module") else "field"
     field = name if is_code else f"the {kind} {name}"
     meaning = _meaning(after)
-    end = match.end() + (meaning[1] if meaning else 0)
-    asked = []
+    whole = match.end() + (meaning[1] if meaning else 0)
+    asked: list[tuple[str, str, int]] = []
     if meaning:
         said = f"{field} {place}: {meaning[0]}"
-        asked.append((f"What does {field} mean {place}?", said))
-        asked.append((f"What is {field} used for {place}?", said))
+        asked.append((f"What does {field} mean {place}?", said, whole))
+        asked.append((f"What is {field} used for {place}?", said, whole))
     if needed and meaning:
         is_needed = f"{field} is {needed} {place}."
-        asked.append((f"Is {field} required or optional {place}?", is_needed))
+        asked.append((f"Is {field} required or optional {place}?", is_needed, whole))
         a_type = f"The type of {field} {place} is {match['type']}."
-        asked.append((f"What is the type of {field} {place}?", a_type))
-        asked.append((f"Which type does {field} have {place}?", a_type))
-    for question, answer in asked:
+        # what follows may say "no": that it is optional, and nothing of its type
+        end = match.end("type")
+        asked.append((f"What is the type of {field} {place}?", a_type, end))
+        asked.append((f"Which type does {field} have {place}?", a_type, end))
+    for question, answer, end in asked:
         yield Candidate(
             question=question,
             answer=answer[0].upper() + answer[1:] if answer.startswith("the ") else answer,

@@ -180,13 +180,20 @@ def _use(clause: Clause, be: str) -> Iterator[Asked]:
         yield Asked(f"What {be} used for?", "use", "medium")
 
 
+_FORESEEN = frozenset(
+    ["expected", "projected", "estimated", "set", "poised", "continued", "scheduled", "forecast"]
+)
+
+
 def _after_participle(clause: Clause, be: str, match: re.Match[str]) -> Iterator[Asked]:
     participle, preposition, said = match["participle"], match["preposition"], match["object"]
     if preposition == "by":
         yield from _by_whom(clause, match)
     elif preposition == "to" and (participle in _TO_VERB or _infinitive(said)):
         is_need = participle in ("required", "needed", "used") and not is_person(clause.subject)
-        if not clause.verb and not is_need and num_words(said) > MIN_DONE_WORDS:
+        if participle in _FORESEEN or is_need:  # nobody asks what a demand is expected to do
+            return
+        if not clause.verb and num_words(said) > MIN_DONE_WORDS:
             yield Asked(_led(f"what {be} {participle} to do", clause), "to_do", "medium")
     elif preposition == "in" and participle in _DEFINED:
         yield Asked(question(f"Where {be} {participle}", "", clause), "where", "medium")

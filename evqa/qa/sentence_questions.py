@@ -44,6 +44,16 @@ _GENERAL = re.compile(
     r"(?:Is|Are|Do|Does|Can) (?!.*\b(?:the|each|every|all|any|several|other|new|it true)\b)",
     re.IGNORECASE,
 )
+# "Will it be announcing further …?": news of a day, and things that nobody has named.
+_NEWS = re.compile(
+    r"^Will .* be \w+ing\b|"
+    r"\b(?:additional|further|certain|various|upcoming)\b",
+    re.IGNORECASE,
+)
+# What nobody asks: whether something can be done, when a total was, who wants it.
+_EMPTY = re.compile(r"\b(?:be|been) done\b|^[Ww]hen (?:was|were) a total of\b|^[Ww]ho wants\b")
+# "What happens if a request is refused?": by whom, of what?
+_UNTOLD = re.compile(r"What happens (?:if|when) (?:\w+ ){1,3}(?:is|are|be) \w+\?$")
 _WHOLE = frozenset({"why", "when", "condition", "duty", "instruction"})
 _THERE = re.compile(
     r"(?:(?P<lead>[A-Z][^,;:]{3,60}?),? )?[Tt]here (?P<be>are|were) "
@@ -120,10 +130,16 @@ def _asked_of(sentence: str, vocabulary: Vocabulary) -> list[tuple[Asked, Clause
 
 def _tells(asked: Asked) -> bool:
     """Tell whether a question about a statement says what it is about."""
+    if _EMPTY.search(asked.question):
+        return False
     if asked.template not in _LEANING:
         return True
     if has_vague_thing(asked.question):
         return False
+    if asked.template == "yes" and _NEWS.search(asked.question):
+        return False
+    if asked.template == "condition" and _UNTOLD.match(asked.question):
+        return is_anchored(asked.question)
     is_leaning = asked.template in _NAMED and not _GENERAL.match(asked.question)
     needs_name = is_leaning or " you " in asked.question
     return not needs_name or is_anchored(asked.question)

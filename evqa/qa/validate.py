@@ -42,6 +42,8 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _YES_NO = re.compile(r"^\W*(?:yes|no)\b[\s,.;:!–—-]*", re.IGNORECASE)
+# "connector_id in the Tariff object: …": what was asked for, then what the source says of it.
+_LABEL = re.compile(r"^([^:]{3,90}): (?=\S)")
 _CHOICE = re.compile(r"\bor\b|\bbetween\b", re.IGNORECASE)
 # Letters and digits in one word, or capitals: IP54, J1772, SAE, CCS2.
 _IDENTIFIER = re.compile(r"\b(?:[A-Z]+\d[\w-]*|[A-Z]{3,}\d*)\b")
@@ -128,7 +130,16 @@ def _restates(pair: QAPair) -> bool:
     """
     if pair.quote is None or pair.quote.lstrip().startswith("|"):
         return False
-    return not _is_extract(pair.answer, pair.quote)
+    return not _is_extract(_unlabelled(pair), pair.quote)
+
+
+def _unlabelled(pair: QAPair) -> str:
+    """Return an answer without the words of its question that it may begin with."""
+    label = _LABEL.match(pair.answer)
+    asked = frozenset(map(plain, words(pair.question)))
+    if label is None or not asked.issuperset(map(plain, words(label[1]))):
+        return pair.answer
+    return pair.answer[label.end() :]
 
 
 @lru_cache(maxsize=64)
@@ -170,7 +181,8 @@ def _place_kept(pair: QAPair, _chunk: Chunk | None) -> Reason | None:
         return None
     answer, source, asked = read(pair.answer), read(pair.quote), read(pair.question)
     is_row = pair.quote.lstrip().startswith("|")
-    found = None if is_row else misplaced(answer, source, asked)
+    is_told_of_it = _unlabelled(pair) != pair.answer and not _restates(pair)
+    found = None if is_row or is_told_of_it else misplaced(answer, source, asked)
     if not found and _restates(pair):
         found = exchanged(answer, source, asked) or attached_elsewhere(answer, source, asked)
     return ("misplaced", found) if found else None

@@ -236,6 +236,19 @@ def test_a_name_keeps_its_capital_though_addresses_write_it_small():
         ("Carmakers have been tested since they use shutters.", "Why"),
         ("Tesla is the leader among carmakers in Germany.", "What is Tesla"),
         ("The power of chargers is about 310 GW in Germany.", "What is the power of chargers GW"),
+        # Nobody asks what an amount is expected to do.
+        ("The demand for cars in Germany is projected to reach 20 million by 2030.", "What is"),
+        # News of a day, and things that nobody has named.
+        ("Carmakers in Japan will be opening commercial sites with Tesla.", "Will"),
+        ("Tesla has various commercial sites with chargers.", "Does Tesla"),
+        # Whether something can be done, when a total was, who wants it.
+        ("Repairs can be done in Germany by Tesla.", "Can repairs"),
+        ("A customer of Tesla wants to book a charger in Germany.", "Who wants"),
+        # A short condition that names nothing.
+        (
+            "If a discrepancy is found, Tesla might push an update to the carmakers.",
+            "What happens",
+        ),
     ],
 )
 def test_no_question_that_says_half_or_leans_on_others(sentence, wrong):
