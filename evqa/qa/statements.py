@@ -139,11 +139,8 @@ def _left_out(before: list[Tokens], piece: Tokens) -> Tokens:
         return before[-1]
     first = next((one for one in reversed(before) if any(map(is_finite, one))), before[0])
     verb = next((n for n, token in enumerate(first) if n and is_any_verb(token)), len(first))
-    second = piece[2] if len(piece) > 2 else piece[-1]
-    is_base = is_any_verb(_first(piece)) and not second.is_content  # "and close on 30 June"
-    if is_base or is_verb(_first(piece)):  # the subject
+    if _begins_with_verb(piece):  # the subject
         return first[:verb] if verb < len(first) else _until_amount(first, "")
-    kind = next((kind_of(token) for token in piece if token.amount), "")
     begins = next((n for n, token in enumerate(piece) if token.amount), len(piece))
     if _first(piece).text in _LEADING and begins > 1:  # "and in fast mode 20"
         excluded = frozenset[str]().union(*(opposites(token.plain) for token in piece))
@@ -151,7 +148,14 @@ def _left_out(before: list[Tokens], piece: Tokens) -> Tokens:
     is_object = begins > 0 and piece[begins - 1].text == "of"  # "and a monthly fee of $7.99"
     if not is_object and any(token.is_content for token in piece[:begins]):  # its own subject
         return tuple(token for token in first[verb:] if not token.amount)
-    return _until_amount(first, kind)
+    return _until_amount(first, kind_of(piece[begins]) if begins < len(piece) else "")
+
+
+def _begins_with_verb(piece: Tokens) -> bool:
+    """Tell whether an item goes on with a verb: "and close on 30 June"."""
+    second = piece[2] if len(piece) > 2 else piece[-1]
+    is_base = is_any_verb(_first(piece)) and not second.is_content
+    return is_base or is_verb(_first(piece))
 
 
 def _until_amount(piece: Tokens, kind: str) -> Tokens:

@@ -80,19 +80,27 @@ def is_subject(text: str) -> bool:
         return True
     if text.lower() in _NO_HEAD:
         return False
-    is_list = "," in text and not _LIST_OF_NAMES.fullmatch(text)
-    if not words or len(words) > MAX_SUBJECT_WORDS or is_list or re.search("[:(—]", text):
+    if not words or len(words) > MAX_SUBJECT_WORDS or _is_no_name(text, words):
         return False
-    if _BAD_START.match(text) or POINTING.search(text) or words[-1] in _NO_HEAD:
-        return False
-    # "Use case", "Have targets": an order, or half of one.
-    first = words[0].lower()
-    is_order = first in _ORDERS or (first in BASES and len(words) <= 3 and first[-1] != "s")
-    is_order = is_order or (len(words) == 1 and first.endswith(("ly", "ed")))
-    is_order = is_order or (first in BASES and words[1:2] in (["the"], ["a"], ["an"], ["all"]))
-    if is_order or _is_fragment(text) or _has_inner_clause(words):
+    if _is_order(words) or _is_fragment(text) or _has_inner_clause(words):
         return False
     return not _is_vague(words) and len(text) > 2
+
+
+def _is_no_name(text: str, words: list[str]) -> bool:
+    """Tell whether words are a list, have odd signs, or point at what was said before."""
+    is_list = "," in text and not _LIST_OF_NAMES.fullmatch(text)
+    is_pointing = _BAD_START.match(text) or POINTING.search(text) or words[-1] in _NO_HEAD
+    return bool(is_list or is_pointing or re.search("[:(—]", text))
+
+
+def _is_order(words: list[str]) -> bool:
+    """Tell whether words are an order, or half of one: "Use case", "Have targets"."""
+    first = words[0].lower()
+    if first in _ORDERS or (len(words) == 1 and first.endswith(("ly", "ed"))):
+        return True
+    is_short = len(words) <= 3 and first[-1] != "s"
+    return first in BASES and (is_short or words[1:2] in (["the"], ["a"], ["an"], ["all"]))
 
 
 def _is_fragment(text: str) -> bool:
