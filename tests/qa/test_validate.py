@@ -147,3 +147,13 @@ def test_a_pair_in_another_language_is_refused_and_a_short_one_is_not():
     english = pair("How many volts is a 5% voltage drop at 230 V?", "A drop of 5% is 11.5 V.")
     ((_, _, why),) = check_pairs([(english, None)], ["en"])
     assert why is None
+
+
+def test_an_answer_may_begin_with_what_was_asked():
+    quote = "meter_id string(36) no Identifier of the meter inside the charger that is not shared."
+    question = "What does meter_id mean in the Session object?"
+    extract = "Identifier of the meter inside the charger that is not shared."
+    asked = pair(question, f"meter_id in the Session object: {extract}", quote)
+    assert rejection(asked, chunk(quote)) is None
+    other = pair(question, f"The plug of Tesla: {extract}", quote)
+    assert rejection(other, chunk(quote)) is not None
