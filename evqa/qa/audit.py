@@ -16,8 +16,8 @@ from typing import Any
 
 from evqa.config.data import QAConfig
 from evqa.errors import EvqaError, GateError, UserError
-from evqa.qa.contamination import BenchmarkIndex
 from evqa.qa.imported import question_and_answer
+from evqa.qa.leaks.contamination import BenchmarkIndex
 from evqa.qa.normal import normalised
 from evqa.qa.validate import is_placeholder
 from evqa.records import QAPair, Question

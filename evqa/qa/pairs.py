@@ -12,7 +12,9 @@ from typing import Any
 from evqa.config import PrepareConfig
 from evqa.config.data import DataKind, PairGenerator, QAConfig
 from evqa.ledger import Ledger
-from evqa.qa.contamination import (
+from evqa.qa.grounded import Grounded, drop_pair
+from evqa.qa.imported import load_imported
+from evqa.qa.leaks.contamination import (
     HAND_MADE,
     BenchmarkIndex,
     Overlap,
@@ -20,9 +22,7 @@ from evqa.qa.contamination import (
     is_allowed,
     refuse_hand_made,
 )
-from evqa.qa.extractive import generate_extractive
-from evqa.qa.grounded import Grounded, drop_pair
-from evqa.qa.imported import load_imported
+from evqa.qa.offline.extractive import generate_extractive
 from evqa.qa.passages import Passages
 from evqa.qa.shipped import load_shipped
 from evqa.qa.validate import Reason, check_pairs

@@ -9,17 +9,23 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from evqa.language import detect_language
-from evqa.qa.amounts import missing_amounts
-from evqa.qa.belonging import misplaced
-from evqa.qa.bounds import clash
-from evqa.qa.meaning import plain
+from evqa.qa.grounding.amounts import missing_amounts
+from evqa.qa.grounding.belonging import misplaced
+from evqa.qa.grounding.bounds import clash
+from evqa.qa.grounding.meaning import plain
+from evqa.qa.grounding.novelty import (
+    is_exchange,
+    is_said,
+    new_words,
+    num_content_words,
+    opposite_said,
+)
+from evqa.qa.grounding.polarity import negation_clash
+from evqa.qa.grounding.reading import read
+from evqa.qa.grounding.roles import attached_elsewhere, exchanged
+from evqa.qa.grounding.strength import strength_clash
+from evqa.qa.grounding.tokens import is_finite
 from evqa.qa.normal import content_words, normalised, words
-from evqa.qa.novelty import is_exchange, is_said, new_words, num_content_words, opposite_said
-from evqa.qa.polarity import negation_clash
-from evqa.qa.reading import read
-from evqa.qa.roles import attached_elsewhere, exchanged
-from evqa.qa.strength import strength_clash
-from evqa.qa.tokens import is_finite
 from evqa.records import Chunk, QAPair
 from evqa.segmentation import num_words
 

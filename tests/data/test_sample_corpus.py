@@ -17,7 +17,7 @@ from records_for_tests import pair as trained
 
 from evqa.config.data import QAConfig
 from evqa.config.evaluation import LeakPolicy
-from evqa.qa.contamination import BenchmarkIndex, is_allowed
+from evqa.qa.leaks.contamination import BenchmarkIndex, is_allowed
 from evqa.records import Question
 
 ROOT = Path(__file__).resolve().parents[2]

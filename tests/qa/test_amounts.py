@@ -3,7 +3,7 @@
 import pytest
 from grounding_for_tests import reason
 
-from evqa.qa.amounts import amounts, missing_amounts, stated_amounts
+from evqa.qa.grounding.amounts import amounts, missing_amounts, stated_amounts
 
 
 @pytest.mark.parametrize(

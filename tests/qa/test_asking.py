@@ -2,7 +2,7 @@
 
 import pytest
 
-from evqa.qa.asking import asking
+from evqa.qa.leaks.asking import asking
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from grounding_for_tests import reason
 
-from evqa.qa.bounds import ABOUT, AT_LEAST, AT_MOST, EXACTLY, PLAIN, bounded
+from evqa.qa.grounding.bounds import ABOUT, AT_LEAST, AT_MOST, EXACTLY, PLAIN, bounded
 
 
 @pytest.mark.parametrize(

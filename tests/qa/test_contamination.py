@@ -4,7 +4,7 @@ import pytest
 from records_for_tests import asked, pair
 
 from evqa.errors import GateError
-from evqa.qa.contamination import BenchmarkIndex, certificate, refuse_hand_made
+from evqa.qa.leaks.contamination import BenchmarkIndex, certificate, refuse_hand_made
 
 BENCHMARK = [
     asked("How much current does a 7.4 kW wallbox draw?", id="q1"),

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from records_for_tests import chunk, document
 
 from evqa.config.data import QAConfig
-from evqa.qa.anchors import has_vague_thing, is_anchored
 from evqa.qa.candidate import Passage
-from evqa.qa.categories import categorise
-from evqa.qa.extractive import candidates_of, generate_extractive
 from evqa.qa.grammar import is_plural, regular_past, third_person, with_article
-from evqa.qa.plain import is_plain
-from evqa.qa.table_questions import is_glued
+from evqa.qa.offline.anchors import has_vague_thing, is_anchored
+from evqa.qa.offline.categories import categorise
+from evqa.qa.offline.extractive import candidates_of, generate_extractive
+from evqa.qa.offline.plain import is_plain
+from evqa.qa.offline.table_questions import is_glued
+from evqa.qa.offline.vocabulary import Vocabulary, lower_first
 from evqa.qa.validate import rejection
-from evqa.qa.vocabulary import Vocabulary, lower_first
 
 WORLD = (
     "the car, a wallbox, the plug, chargers, drivers, carmakers, buildings and commercial sites; "

@@ -2,8 +2,8 @@
 
 import pytest
 
-from evqa.qa.asking import asking
-from evqa.qa.likeness import Likeness
+from evqa.qa.leaks.asking import asking
+from evqa.qa.leaks.likeness import Likeness
 
 REFERENCES = ["Which latch holds the plug?", "Which hook holds the plug?", "Which hook is red?"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evqa.qa.meaning import base, is_family, is_negated, meant, opposites, plain
+from evqa.qa.grounding.meaning import base, is_family, is_negated, meant, opposites, plain
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evqa.qa.measures import measures
+from evqa.qa.leaks.measures import measures
 
 
 def stated(text):

@@ -12,9 +12,9 @@ import pytest
 from records_for_tests import pair
 
 from evqa.config.data import QAConfig
-from evqa.qa.asking import asking, terms
-from evqa.qa.contamination import BenchmarkIndex
-from evqa.qa.paraphrase import conflict, means_the_same
+from evqa.qa.leaks.asking import asking, terms
+from evqa.qa.leaks.contamination import BenchmarkIndex
+from evqa.qa.leaks.paraphrase import conflict, means_the_same
 from evqa.qa.wordings import root
 from evqa.records import Question, read_jsonl
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evqa.qa.sought import amount_of, counted, may_be_one, sought
+from evqa.qa.leaks.sought import amount_of, counted, may_be_one, sought
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evqa.qa.spelled import in_figures
+from evqa.qa.leaks.spelled import in_figures
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evqa.qa.reading import read
+from evqa.qa.grounding.reading import read
 
 
 def roots(text):

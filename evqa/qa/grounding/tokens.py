@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evqa.qa.amounts import measured
-from evqa.qa.bounds import Bounded, bounded
 from evqa.qa.grammar import BE, MODALS
-from evqa.qa.meaning import BASES, FUNCTION_WORDS, LIGHT, PAST, THIRD, meant, plain
+from evqa.qa.grounding.amounts import measured
+from evqa.qa.grounding.bounds import Bounded, bounded
+from evqa.qa.grounding.meaning import BASES, FUNCTION_WORDS, LIGHT, PAST, THIRD, meant, plain
 
 # "Type 2" is one name, and so are "Charger A", "IEC 62196-2" and "Vehicle-to-Grid".
 _UNIT_NEXT = r"(?! ?(?:k?W|A|V|kWh|%|min|hours|km|million|per)\b)"

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator
 
 from evqa.config.data import QAConfig
 from evqa.qa.candidate import Candidate, Passage, to_pair
-from evqa.qa.categories import categorise
-from evqa.qa.field_questions import field_questions
-from evqa.qa.heading_questions import heading_questions
-from evqa.qa.list_questions import list_questions
-from evqa.qa.sentence_questions import sentence_questions
-from evqa.qa.table_questions import table_questions
-from evqa.qa.term_questions import term_questions
-from evqa.qa.value_questions import value_questions
-from evqa.qa.vocabulary import Vocabulary
+from evqa.qa.offline.categories import categorise
+from evqa.qa.offline.field_questions import field_questions
+from evqa.qa.offline.heading_questions import heading_questions
+from evqa.qa.offline.list_questions import list_questions
+from evqa.qa.offline.sentence_questions import sentence_questions
+from evqa.qa.offline.table_questions import table_questions
+from evqa.qa.offline.term_questions import term_questions
+from evqa.qa.offline.value_questions import value_questions
+from evqa.qa.offline.vocabulary import Vocabulary
 from evqa.records import Chunk, QAPair
 
 QUESTION_WEIGHT, HEADING_WEIGHT, TITLE_WEIGHT = 3.0, 1.0, 1.0

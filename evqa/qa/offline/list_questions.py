@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 
 from evqa.qa.candidate import Candidate, Passage
-from evqa.qa.clauses import Clause, clauses
 from evqa.qa.grammar import is_self_contained
-from evqa.qa.numeric_questions import question
-from evqa.qa.plain import runs_on
-from evqa.qa.vocabulary import Vocabulary
+from evqa.qa.offline.clauses import Clause, clauses
+from evqa.qa.offline.numeric_questions import question
+from evqa.qa.offline.plain import runs_on
+from evqa.qa.offline.vocabulary import Vocabulary
 from evqa.segmentation import Line, LineKind, lines, num_words, sentence_spans
 
 MIN_ITEMS, MAX_ITEMS = 2, 8

@@ -1,10 +1,10 @@
 """What an answer says in words of its own: opposites of the source's words, and words it lacks."""
 
-from evqa.qa.amounts import counted_units, shares
-from evqa.qa.meaning import BASES, PAST, THIRD, is_family, is_negated, opposites
-from evqa.qa.polarity import is_negative
-from evqa.qa.reading import Reading
-from evqa.qa.tokens import Token, is_finite
+from evqa.qa.grounding.amounts import counted_units, shares
+from evqa.qa.grounding.meaning import BASES, PAST, THIRD, is_family, is_negated, opposites
+from evqa.qa.grounding.polarity import is_negative
+from evqa.qa.grounding.reading import Reading
+from evqa.qa.grounding.tokens import Token, is_finite
 
 _TIMES = frozenset({"before", "after", "until", "once"})
 MIN_SUPPORTED = 3

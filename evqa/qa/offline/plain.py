@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from evqa.qa.vocabulary import Vocabulary
+from evqa.qa.offline.vocabulary import Vocabulary
 from evqa.segmentation import num_words
 
 MIN_SENTENCE_WORDS, MAX_SENTENCE_WORDS = 5, 80

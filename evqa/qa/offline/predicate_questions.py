@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from evqa.qa.asked import Asked
-from evqa.qa.clauses import Clause
 from evqa.qa.grammar import BASES, MODALS, PAST, third_person
-from evqa.qa.numeric_questions import amount_of, question, tail
-from evqa.qa.situation_questions import CHANGES
-from evqa.qa.subjects import is_person
+from evqa.qa.offline.asked import Asked
+from evqa.qa.offline.clauses import Clause
+from evqa.qa.offline.numeric_questions import amount_of, question, tail
+from evqa.qa.offline.situation_questions import CHANGES
+from evqa.qa.offline.subjects import is_person
 from evqa.segmentation import num_words
 
 # Verbs whose object is no good answer to "What does S …?": they have none, or it says nothing.

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evqa.qa.meaning import opposites
-from evqa.qa.tokens import (
+from evqa.qa.grounding.meaning import opposites
+from evqa.qa.grounding.tokens import (
     Token,
     content_roots,
     is_any_verb,

@@ -7,18 +7,18 @@ sentence that holds the clause.
 import re
 from collections.abc import Iterator
 
-from evqa.qa.anchors import has_vague_thing, is_anchored
-from evqa.qa.asked import Asked
 from evqa.qa.candidate import Candidate, Passage
-from evqa.qa.clauses import Clause, clauses, without_connective
 from evqa.qa.grammar import is_self_contained, points_outside
-from evqa.qa.numeric_questions import BEFORE_NUMBER, numeric_questions, tail
-from evqa.qa.plain import is_plain
-from evqa.qa.predicate_questions import definition, objects, passive
+from evqa.qa.offline.anchors import has_vague_thing, is_anchored
+from evqa.qa.offline.asked import Asked
+from evqa.qa.offline.clauses import Clause, clauses, without_connective
+from evqa.qa.offline.numeric_questions import BEFORE_NUMBER, numeric_questions, tail
+from evqa.qa.offline.plain import is_plain
+from evqa.qa.offline.predicate_questions import definition, objects, passive
+from evqa.qa.offline.situation_questions import leading_condition, situations
+from evqa.qa.offline.statement_questions import confirmation, how, said_of
+from evqa.qa.offline.vocabulary import Vocabulary
 from evqa.qa.quantities import mentions
-from evqa.qa.situation_questions import leading_condition, situations
-from evqa.qa.statement_questions import confirmation, how, said_of
-from evqa.qa.vocabulary import Vocabulary
 from evqa.segmentation import LineKind, lines, sentence_spans
 
 MAX_PAIRS_PER_SENTENCE = 3

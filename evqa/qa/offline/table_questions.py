@@ -11,8 +11,8 @@ from evqa.qa.grammar import (
     is_plural,
     with_article,
 )
+from evqa.qa.offline.vocabulary import Vocabulary, lower_first
 from evqa.qa.quantities import NUMBER_WORDS
-from evqa.qa.vocabulary import Vocabulary, lower_first
 from evqa.segmentation import Line, LineKind, cells, lines, num_words
 
 MIN_ROWS = 2  # with the header

@@ -10,9 +10,9 @@ from difflib import SequenceMatcher
 from functools import cache
 from typing import Final
 
-from evqa.qa.asking import Asking, terms
-from evqa.qa.measures import UNIT_KINDS, Measure
-from evqa.qa.sought import NOTHING, may_be_one
+from evqa.qa.leaks.asking import Asking, terms
+from evqa.qa.leaks.measures import UNIT_KINDS, Measure
+from evqa.qa.leaks.sought import NOTHING, may_be_one
 from evqa.qa.wordings import COMMON, GENERAL, KINDS, MARKED, OPPOSITES, TURNED, senses
 
 MIN_STEM: Final = 5  # letters that words of one family share

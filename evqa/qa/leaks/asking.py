@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evqa.qa.measures import Measure, measures
+from evqa.qa.leaks.measures import Measure, measures
+from evqa.qa.leaks.sought import amount_of, counted, sought
+from evqa.qa.leaks.spelled import in_figures
 from evqa.qa.normal import STOP_WORDS, words
 from evqa.qa.quantities import UNITS, quantities
-from evqa.qa.sought import amount_of, counted, sought
-from evqa.qa.spelled import in_figures
 from evqa.qa.wordings import ASKING, JOINED, PHRASES, Phrases, root
 
 _SPELLINGS = [spelling for line in UNITS.values() for spelling in line.split()]

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evqa.qa.finite import ADVERBS, ALSO_NOUNS, verb_position
 from evqa.qa.grammar import BASES, BE, MODALS, PAST, THIRD, is_plural
-from evqa.qa.subjects import is_subject, is_surely_plural, may_be_many
-from evqa.qa.vocabulary import Vocabulary, lower_first
+from evqa.qa.offline.finite import ADVERBS, ALSO_NOUNS, verb_position
+from evqa.qa.offline.subjects import is_subject, is_surely_plural, may_be_many
+from evqa.qa.offline.vocabulary import Vocabulary, lower_first
 
 _LEAD = re.compile(
     r"(?P<lead>(?:In|At|On|For|With|Since|Under|During|From|By|Between|Before|After|Without|Until|"

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from evqa.qa.bounds import Bounded
-from evqa.qa.spelling import respelled
-from evqa.qa.statements import STATEMENT_END, Statement, Tokens, statements
-from evqa.qa.tokens import content_roots, spans, tokens, within
+from evqa.qa.grounding.bounds import Bounded
+from evqa.qa.grounding.spelling import respelled
+from evqa.qa.grounding.statements import STATEMENT_END, Statement, Tokens, statements
+from evqa.qa.grounding.tokens import content_roots, spans, tokens, within
 
 _CLAUSE_END = re.compile(
     r"[.!?,;:](?=\s|$)|\||\s\(|\)|\s\b(?:but|because|while|whereas|although|though|if|when|"

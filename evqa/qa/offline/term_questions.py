@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from evqa.qa.candidate import Candidate, Passage
-from evqa.qa.clauses import is_statement
 from evqa.qa.grammar import POINTING
+from evqa.qa.offline.clauses import is_statement
 from evqa.segmentation import LineKind, lines, num_words, sentences
 
 _ABBREVIATED = re.compile(r"\((?P<short>[A-Z][A-Za-z]*[A-Z]\w{0,5})s?\)")

@@ -7,10 +7,10 @@ says nothing.
 import re
 from collections.abc import Iterator
 
-from evqa.qa.asked import Asked
-from evqa.qa.clauses import Clause
 from evqa.qa.grammar import BASES, BE, MODALS, PAST, POINTING, THIRD
-from evqa.qa.numeric_questions import BOUNDARY, amount_of, question, tail, trailing
+from evqa.qa.offline.asked import Asked
+from evqa.qa.offline.clauses import Clause
+from evqa.qa.offline.numeric_questions import BOUNDARY, amount_of, question, tail, trailing
 from evqa.qa.quantities import mentions
 
 MIN_CONDITION_WORDS, MAX_CONDITION_WORDS = 4, 18

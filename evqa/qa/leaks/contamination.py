@@ -1,8 +1,8 @@
 """Keep the benchmark out of the training pairs, and certify it.
 
 Every benchmark question is compared with every pair: word for word; by shared word 3-grams; and
-by meaning (`evqa.qa.paraphrase`, `evqa.qa.likeness`). So is every reference answer of eight words
-or more, and every one of a held-out question. Generated pairs that come too close are dropped; a
+by meaning (`evqa.qa.leaks.paraphrase`, `evqa.qa.leaks.likeness`). So is every reference answer of
+eight words or more, and every one of a held-out question. Generated pairs too close are dropped; a
 hand-written or imported one stops the job, unless ``benchmark.allow_leaks`` says otherwise, and
 then the certificate lists it.
 """
@@ -15,12 +15,12 @@ from typing import Any
 
 from evqa.config.evaluation import LeakPolicy
 from evqa.errors import GateError
-from evqa.qa.asking import Asking, asking
-from evqa.qa.likeness import Likeness
-from evqa.qa.measures import Measure, measures
+from evqa.qa.leaks.asking import Asking, asking
+from evqa.qa.leaks.likeness import Likeness
+from evqa.qa.leaks.measures import Measure, measures
+from evqa.qa.leaks.paraphrase import conflict
+from evqa.qa.leaks.spelled import in_figures
 from evqa.qa.normal import content_words, normalised
-from evqa.qa.paraphrase import conflict
-from evqa.qa.spelled import in_figures
 from evqa.qa.wordings import senses
 from evqa.records import QAPair, Question
 

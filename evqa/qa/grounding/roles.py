@@ -6,9 +6,9 @@
 from collections.abc import Iterator
 
 from evqa.qa.grammar import BE, MODALS
-from evqa.qa.meaning import BASES, PAST, THIRD, opposites
-from evqa.qa.reading import Reading
-from evqa.qa.tokens import Token, is_finite
+from evqa.qa.grounding.meaning import BASES, PAST, THIRD, opposites
+from evqa.qa.grounding.reading import Reading
+from evqa.qa.grounding.tokens import Token, is_finite
 
 _RELATIONS = frozenset({"than", "into", "before", "after", "instead", "over", "under", "behind"})
 _PREPOSITIONS = frozenset(

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from evqa.qa.grammar import BE
-from evqa.qa.meaning import FUNCTION_WORDS, opposites
-from evqa.qa.reading import Reading
-from evqa.qa.statements import Statement
-from evqa.qa.tokens import Token, is_any_verb, is_auxiliary, is_finite, kind_of
+from evqa.qa.grounding.meaning import FUNCTION_WORDS, opposites
+from evqa.qa.grounding.reading import Reading
+from evqa.qa.grounding.statements import Statement
+from evqa.qa.grounding.tokens import Token, is_any_verb, is_auxiliary, is_finite, kind_of
 
 NAME_WEIGHT = 1.5
 MIN_LEAD = 0.3

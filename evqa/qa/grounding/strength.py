@@ -4,8 +4,8 @@ import itertools
 import re
 from dataclasses import dataclass
 
-from evqa.qa.meaning import BASES
-from evqa.qa.reading import Reading, read
+from evqa.qa.grounding.meaning import BASES
+from evqa.qa.grounding.reading import Reading, read
 
 QUESTION_WEIGHT = 0.3
 _TIME = (

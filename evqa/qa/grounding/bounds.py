@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from evqa.qa.amounts import amounts, same_amounts
+from evqa.qa.grounding.amounts import amounts, same_amounts
 from evqa.qa.quantities import Mention, Quantity
 
 AT_LEAST, AT_MOST, ABOUT, EXACTLY, PLAIN = ">", "<", "~", "=", ""

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from evqa.qa.meaning import BASES, is_negated, opposites, plain
-from evqa.qa.reading import Reading, read
-from evqa.qa.tokens import Token, is_auxiliary, is_finite
+from evqa.qa.grounding.meaning import BASES, is_negated, opposites, plain
+from evqa.qa.grounding.reading import Reading, read
+from evqa.qa.grounding.tokens import Token, is_auxiliary, is_finite
 
 _NEGATORS = frozenset(["not", "no", "never", "none", "neither", "nor", "nobody", "nothing"])
 # Words that turn a clause round without "not": where one side has one of them more, they balance.

@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from operator import attrgetter, mul
 from typing import Final
 
-from evqa.qa.asking import Asking
-from evqa.qa.paraphrase import missing, unmatched
+from evqa.qa.leaks.asking import Asking
+from evqa.qa.leaks.paraphrase import missing, unmatched
 from evqa.qa.wordings import COMMON, senses
 
 OF_COMMON: Final = 0.25  # weight of a general word beside its rarity

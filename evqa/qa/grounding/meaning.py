@@ -7,7 +7,7 @@ from evqa.qa.grammar import BASES as _BASES
 from evqa.qa.grammar import PAST as _PAST
 from evqa.qa.grammar import THIRD as _THIRD
 from evqa.qa.grammar import regular_past, third_person
-from evqa.qa.thesaurus import word_lines, word_list
+from evqa.qa.grounding.thesaurus import word_lines, word_list
 
 BASES = _BASES | frozenset(word_list("verbs")) | frozenset(_PAST.values())
 THIRD = {third_person(base): base for base in BASES if len(base) > 1} | _THIRD

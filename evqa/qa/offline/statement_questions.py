@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterator
 
-from evqa.qa.asked import Asked
-from evqa.qa.clauses import Clause
 from evqa.qa.grammar import (
     BASES,
     BE,
@@ -16,10 +14,12 @@ from evqa.qa.grammar import (
     third_person,
 )
 from evqa.qa.normal import content_words
-from evqa.qa.numeric_questions import BOUNDARY, amount_of, question
+from evqa.qa.offline.asked import Asked
+from evqa.qa.offline.clauses import Clause
+from evqa.qa.offline.numeric_questions import BOUNDARY, amount_of, question
+from evqa.qa.offline.situation_questions import CHANGES
+from evqa.qa.offline.subjects import is_person
 from evqa.qa.quantities import mentions
-from evqa.qa.situation_questions import CHANGES
-from evqa.qa.subjects import is_person
 
 MIN_STATED_WORDS, MAX_STATED_WORDS, MIN_REST_WORDS = 5, 24, 2
 MAX_TOLD_WORDS, MAX_CONFIRMED_SUBJECT_WORDS = 18, 9

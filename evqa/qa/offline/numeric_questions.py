@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from evqa.qa.clauses import Clause
+from evqa.qa.offline.clauses import Clause
 from evqa.qa.quantities import Mention, mentions
 
 # Unit → the ways to ask for an amount of it, before "does S deliver".

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from evqa.qa.candidate import Candidate, Passage
-from evqa.qa.field_questions import place_of
+from evqa.qa.offline.field_questions import place_of
 from evqa.segmentation import LineKind, lines, num_words
 
 MIN_MEANING_WORDS, MAX_MEANING_WORDS, MAX_BEFORE = 2, 40, 8_000

@@ -1,0 +1,1 @@
+"""Questions without a network: from sentences, lists, tables, headings and terms."""
