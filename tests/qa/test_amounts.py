@@ -28,6 +28,7 @@ from evqa.qa.grounding.amounts import amounts, missing_amounts, stated_amounts
         ("seven days", "seven consecutive days"),
         ("twenty-five posts", "25 posts"),
         ("1 socket", "a single socket"),
+        ("€1,200–2,000", "between €1,200 and €2,000"),
     ],
 )
 def test_one_amount_is_found_however_it_is_written(answer, quote):
@@ -45,6 +46,8 @@ def test_one_amount_is_found_however_it_is_written(answer, quote):
         ("one in ten", "nine in ten"),
         ("up to a fifth", "up to a third"),
         ("$0.53", "53p"),
+        ("€1,200–2,500", "between €1,200 and €2,000"),
+        ("16 A to 32 kW", "16 A to 32 A"),
     ],
 )
 def test_other_amounts_are_missing(answer, quote):

@@ -8,6 +8,10 @@ LENGTHS = "In 2021 the pier was 40 m long; in 2023, after the storm, it was 25 m
 KEYS = "A red key opens box 4, a blue key box 7 and a white key box 9."
 LIGHTS = "The harbour lamp burns oil; the tower lamp, by contrast, runs on gas from the town."
 MODES = "The old ferries need 90 minutes for the crossing and the new ones 35 minutes."
+PIERS = (
+    "By 31 December 2027, every pier of the north must offer at least six berths for 20 boats or "
+    "more, except those where the office has confirmed that a berth is not possible."
+)
 OFFICES = "The harbour office issues permits, while the customs house collects the fees."
 
 
@@ -22,6 +26,12 @@ OFFICES = "The harbour office issues permits, while the customs house collects t
         (MODES, "How long do the new ferries need?", "35 minutes.", None),
         (MODES, "How long do the new ferries need?", "90 minutes.", "misplaced"),
         (MODES, "How long do the old ferries need?", "35 minutes.", "misplaced"),
+        (
+            PIERS,
+            "By what date must piers of the north have the berths?",
+            "By 31 December 2027.",
+            None,
+        ),
         (OFFICES, "Who collects the fees?", "The customs house.", None),
         (OFFICES, "Who collects the fees?", "The harbour office.", "misplaced"),
         (OFFICES, "What does the harbour office issue?", "Permits.", None),

@@ -3,6 +3,7 @@
 750 mm is 0.75 m, an hour and a half is 90 minutes, half is 50 %, "between 8 and 14 %" has 8 %.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -24,6 +25,8 @@ _MEASURED_IN = {
     "pence": ("gbp", "0.01"),
 }  # fmt: skip
 _SHARED_UNIT = re.compile(r"\s*(?:to|and|or|-|–|—|x|×|/|,|by|,? and|,? or)\s*", re.IGNORECASE)
+_CURRENCIES = frozenset({"eur", "usd", "gbp"})
+_RANGE = re.compile(r"\s*(?:to|-|–|—)\s*")
 _SPANS = "second|minute|hour|day|week|fortnight|month|year|metre|kilometre|mile"
 # Words that state an amount of the unit after them.
 _WORDS = (
@@ -181,9 +184,12 @@ def shares(text: str) -> list[str]:
     return [match[0].lower() for match in _SHARE.finditer(text)]
 
 
-def _readings(text: str) -> list[tuple[Mention, tuple[Quantity, ...]]]:
+Readings = list[tuple[Mention, tuple[Quantity, ...]]]
+
+
+def _readings(text: str) -> Readings:
     """Return each mention with what it may state: a number may share the next one's unit."""
-    read: list[tuple[Mention, tuple[Quantity, ...]]] = []
+    read: Readings = []
     following: Mention | None = None
     shared = ""
     for mention in reversed(amounts(text)):
@@ -197,7 +203,19 @@ def _readings(text: str) -> list[tuple[Mention, tuple[Quantity, ...]]]:
         alone = Quantity(quantity.value, "") if is_bare else quantity
         read.append((mention, (quantity, alone, with_shared, *_money(quantity))))
         following = mention
-    return read[::-1]
+    return _with_leading_currency(text, read[::-1])
+
+
+def _with_leading_currency(text: str, read: Readings) -> Readings:
+    """Add what the end of a range may state whose currency stands at its beginning: "€2–3"."""
+    found = read[:1]
+    for (begin, _), (mention, known) in itertools.pairwise(read):
+        is_end = _RANGE.fullmatch(text[begin.end : mention.start])
+        more: tuple[Quantity, ...] = ()
+        if is_end and not mention.quantity.unit and begin.quantity.unit in _CURRENCIES:
+            more = (Quantity(mention.quantity.value, begin.quantity.unit),)
+        found.append((mention, (*known, *more)))
+    return found
 
 
 def _money(quantity: Quantity) -> tuple[Quantity, ...]:

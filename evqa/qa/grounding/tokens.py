@@ -33,6 +33,12 @@ _KINDS = {
     "cent": "money", "m": "length", "ft": "length", "mile": "length",
 }  # fmt: skip
 _YEARS = range(1900, 2101)
+_MONTHS = (
+    "January|February|March|April|Maytime|May|June|July|August|September|October|November|December"
+)
+_MONTH_NEXT = re.compile(rf"(?:st|nd|rd|th)? (?:of )?(?:{_MONTHS})\b")
+_MONTH_BEFORE = re.compile(rf"\b(?:{_MONTHS}) $")
+_DATE = " date"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,8 @@ def _amount(text: str, amount: Bounded) -> Token:
     same = measured(amount.quantity)
     root = f"#{same.value:f} {same.unit}".rstrip()
     start, end = amount.mention.start, amount.mention.end
+    if not same.unit and (_MONTH_NEXT.match(text, end) or _MONTH_BEFORE.search(text[:start])):
+        root += _DATE if same.value not in _YEARS else ""
     return Token(text[start:end].lower(), root, root, start, end, False, amount, True)
 
 
@@ -126,10 +134,12 @@ def _is_capitalised(match: re.Match[str]) -> bool:
 
 
 def kind_of(token: Token) -> str:
-    """Return of which kind an amount is: time, money, a unit, a year, or a bare number."""
+    """Return of which kind an amount is: time, money, a unit, a date, a year, or a bare number."""
     if token.amount is None:
         return ""
     same = measured(token.amount.quantity)
+    if token.root.endswith(_DATE):
+        return "date"
     if not same.unit and "," not in token.text and same.value in _YEARS:
         return "year"
     return _KINDS.get(same.unit, same.unit) or "number"
