@@ -4,6 +4,7 @@ import itertools
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 # Canonical unit → the ways it is written. Case counts only for units of one letter.
 UNITS = {
@@ -64,6 +65,19 @@ _BY_SPELLING = {
     for unit, spellings in UNITS.items()
     for spelling in spellings.split()
 }
+# Unit → the unit that all of its kind are compared in, and how many of these it is.
+_COMPARED_IN = {
+    "w": ("kw", "0.001"), "mw": ("kw", "1000"), "gw": ("kw", "1000000"),
+    "wh": ("kwh", "0.001"), "mwh": ("kwh", "1000"), "gwh": ("kwh", "1000000"),
+    "twh": ("kwh", "1000000000"),
+    "ma": ("a", "0.001"), "kv": ("v", "1000"), "khz": ("hz", "1000"), "kohm": ("ohm", "1000"),
+    "ms": ("s", "0.001"), "min": ("s", "60"), "h": ("s", "3600"),
+    "day": ("s", "86400"), "week": ("s", "604800"), "fortnight": ("s", "1209600"),
+    "year": ("month", "12"),
+    "mm": ("m", "0.001"), "cm": ("m", "0.01"), "km": ("m", "1000"),
+    "in": ("ft", "0.0833333333"), "g": ("kg", "0.001"), "tonne": ("kg", "1000"),
+    "pence": ("gbp", "0.01"),
+}  # fmt: skip
 SCALES = {"million": 10**6, "billion": 10**9}
 _COUNTED = (
     "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
@@ -91,7 +105,7 @@ QUANTITY = re.compile(
     re.IGNORECASE,
 )
 # "10 or 20 kW", "3 x 16 A", "20-80 %": the first number has the unit of the second.
-_SHARED_UNIT = re.compile(r"\s*(?:to|and|or|-|–|—|x|×|/|,|by|,? and|,? or)\s*", re.IGNORECASE)
+SHARED_UNIT = re.compile(r"\s*(?:to|and|or|-|–|—|x|×|/|,|by|,? and|,? or)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +144,17 @@ def quantities(text: str) -> set[Quantity]:
     stated = {mention.quantity for mention in found}
     for left, right in reversed(list(itertools.pairwise(found))):
         between = text[left.end : right.start]
-        if not left.quantity.unit and _SHARED_UNIT.fullmatch(between):
+        if not left.quantity.unit and SHARED_UNIT.fullmatch(between):
             units = {q.unit for q in stated if q.value == right.quantity.value}
             stated |= {Quantity(left.quantity.value, unit) for unit in units}
     return stated
+
+
+@lru_cache(maxsize=4096)
+def measured(quantity: Quantity) -> Quantity:
+    """Return a quantity in the unit that all of its kind are compared in."""
+    unit, factor = _COMPARED_IN.get(quantity.unit, (quantity.unit, "1"))
+    return Quantity((quantity.value * Decimal(factor)).normalize(), unit)
 
 
 def _quantity(text: str, match: re.Match[str]) -> Quantity:

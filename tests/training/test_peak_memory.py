@@ -91,5 +91,4 @@ def test_a_validation_step_takes_no_more_than_a_training_step(
         trained = peak_of(training)
         adapted.eval()
         validated = peak_of(validation)
-    print("PEAK", end_to_end, checkpointed, trained, validated)
     assert 0 < validated <= trained

@@ -9,22 +9,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
 
-from evqa.qa.quantities import Mention, Quantity, mentions
+from evqa.qa.quantities import SHARED_UNIT, Mention, Quantity, measured, mentions
 
-# Unit → the unit it is measured in, and how many of these it is.
-_MEASURED_IN = {
-    "w": ("kw", "0.001"), "mw": ("kw", "1000"), "gw": ("kw", "1000000"),
-    "wh": ("kwh", "0.001"), "mwh": ("kwh", "1000"), "gwh": ("kwh", "1000000"),
-    "twh": ("kwh", "1000000000"),
-    "ma": ("a", "0.001"), "kv": ("v", "1000"), "khz": ("hz", "1000"), "kohm": ("ohm", "1000"),
-    "ms": ("s", "0.001"), "min": ("s", "60"), "h": ("s", "3600"),
-    "day": ("s", "86400"), "week": ("s", "604800"), "fortnight": ("s", "1209600"),
-    "year": ("month", "12"),
-    "mm": ("m", "0.001"), "cm": ("m", "0.01"), "km": ("m", "1000"),
-    "in": ("ft", "0.0833333333"), "g": ("kg", "0.001"), "tonne": ("kg", "1000"),
-    "pence": ("gbp", "0.01"),
-}  # fmt: skip
-_SHARED_UNIT = re.compile(r"\s*(?:to|and|or|-|–|—|x|×|/|,|by|,? and|,? or)\s*", re.IGNORECASE)
 _CURRENCIES = frozenset({"eur", "usd", "gbp"})
 _RANGE = re.compile(r"\s*(?:to|-|–|—)\s*")
 _SPANS = "second|minute|hour|day|week|fortnight|month|year|metre|kilometre|mile"
@@ -76,13 +62,6 @@ _AN_AMOUNT = re.compile(
 )
 _ROUND = {*range(2, 21), 50, 100, 1000}
 _ONE = re.compile(r"\b(?:one|single|once)\b", re.IGNORECASE)
-
-
-@lru_cache(maxsize=4096)
-def measured(quantity: Quantity) -> Quantity:
-    """Return a quantity in the unit that all of its kind are compared in."""
-    unit, factor = _MEASURED_IN.get(quantity.unit, (quantity.unit, "1"))
-    return Quantity((quantity.value * Decimal(factor)).normalize(), unit)
 
 
 def same_amounts(one: Quantity, other: Quantity) -> bool:
@@ -195,7 +174,7 @@ def _readings(text: str) -> Readings:
     for mention in reversed(amounts(text)):
         quantity = mention.quantity
         is_listed = following is not None and bool(
-            _SHARED_UNIT.fullmatch(text[mention.end : following.start])
+            SHARED_UNIT.fullmatch(text[mention.end : following.start])
         )
         shared = quantity.unit or (shared if is_listed else "")
         with_shared = Quantity(quantity.value, shared)

@@ -187,26 +187,25 @@ def _other_subject(answer: Reading, statements: Statements, asked: Reading) -> s
     contrasts = statements.contrasts(asked)
     matches = [(statements.match(s, wanted, contrasts), s) for s in statements.all]
     best, statement = max(matches, key=lambda pair: (pair[0].strong, pair[0].words))
-    total = sum(statements.weight(root) for root in wanted if statements.has(root))
-    if _ORDERING & statement.plains:
-        return None
     has_own = verb > 0 and _has_own_subject(statement, wanted)
-    said = statement.roots if has_own else statements.said(statement)
-    elsewhere = named - said
-    if best.words < MIN_COVERED * total or len(elsewhere) < MIN_ELSEWHERE * len(named):
-        return None
+    elsewhere = named - (statement.roots if has_own else statements.said(statement))
     holding = [(match, s) for match, s in matches if elsewhere & s.roots]
-    # What points back may say more of what was said before.
-    if (
-        not holding
-        or any(s.points_back for _, s in holding)
-        or not _names_other(statement, wanted)
-    ):
+    total = sum(statements.weight(root) for root in wanted if statements.has(root))
+    is_found = best.words >= MIN_COVERED * total and bool(holding)
+    is_elsewhere = is_found and len(elsewhere) >= MIN_ELSEWHERE * len(named)
+    if not is_elsewhere or _is_loose(statement, wanted, [s for _, s in holding]):
         return None
     lead = MIN_SUBJECT_LEAD if verb else MIN_FRAGMENT_LEAD
     if not all(best.is_better(match, lead) for match, _ in holding):
         return None
     return f"{' '.join(sorted(named))!r} is said of something else"
+
+
+def _is_loose(statement: Statement, wanted: frozenset[str], holding: list[Statement]) -> bool:
+    """Tell whether statements may be of one thing: one orders, points back, or names no other."""
+    if _ORDERING & statement.plains or any(other.points_back for other in holding):
+        return True
+    return not _names_other(statement, wanted)
 
 
 def _named(answer: Reading, asked: Reading, *, is_subject: bool) -> frozenset[str]:

@@ -19,7 +19,7 @@ _TURNING_TEXT = """
 forbid forbidden prohibit ban exempt exemption refuse avoid exclude excluded excluding lack
 discourage prevent fail unable free except exception excused excuse seldom rarely hardly
 unless stop impossible unnecessary optional instead until deny reject waive less
-disconnect alone unavailable few little too missing absent rather against instead barely
+disconnect alone unavailable few little too missing absent rather against barely
 """
 _TURNING = frozenset(plain(word) for word in _TURNING_TEXT.split())
 _IDIOM = re.compile(
@@ -121,17 +121,7 @@ def _clause_clash(
     context = asked.roots if is_fragment else asked.roots - _roots(clause)
     if is_fragment:
         negative ^= _asks_negatively(asked)
-    scores = {
-        number: len(wanted & _roots(other)) + QUESTION_WEIGHT * len(context & _roots(other))
-        for number, other in enumerate(source.clauses)
-    }
-    best = max(scores.values())
-    shared = max(len(wanted & _roots(source.clauses[n])) for n, s in scores.items() if s == best)
-    closest = [
-        source.clauses[number]
-        for number, score in sorted(scores.items(), key=lambda item: -item[1])
-        if score >= best - TIE and len(wanted & _roots(source.clauses[number])) >= shared
-    ]
+    closest = _closest(source.clauses, wanted, context)
     if any(is_negative(other) == negative for other in closest):
         return None
     # "but not the charges set by the owner": who sets them is not denied.
@@ -146,6 +136,21 @@ def _clause_clash(
         if negative
         else "the quote negates, the answer does not"
     )
+
+
+def _closest(
+    clauses: tuple[tuple[Token, ...], ...], wanted: frozenset[str], context: frozenset[str]
+) -> list[tuple[Token, ...]]:
+    """Return the clauses that share most with what is said, and as much as the best of them."""
+    shared = [len(wanted & _roots(clause)) for clause in clauses]
+    scores = [
+        common + QUESTION_WEIGHT * len(context & _roots(clause))
+        for common, clause in zip(shared, clauses, strict=True)
+    ]
+    best = max(scores)
+    least = max(common for common, score in zip(shared, scores, strict=True) if score == best)
+    ranked = sorted(range(len(clauses)), key=lambda number: -scores[number])
+    return [clauses[n] for n in ranked if scores[n] >= best - TIE and shared[n] >= least]
 
 
 def _verb_like(token: Token) -> bool:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evqa.qa.grammar import BE, MODALS
-from evqa.qa.grounding.amounts import measured
 from evqa.qa.grounding.bounds import Bounded, bounded
 from evqa.qa.grounding.meaning import BASES, FUNCTION_WORDS, LIGHT, PAST, THIRD, meant, plain
+from evqa.qa.quantities import measured
 
 # "Type 2" is one name, and so are "Charger A", "IEC 62196-2" and "Vehicle-to-Grid".
 _UNIT_NEXT = r"(?! ?(?:k?W|A|V|kWh|%|min|hours|km|million|per)\b)"

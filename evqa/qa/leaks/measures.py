@@ -4,27 +4,10 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-from evqa.qa.quantities import Mention, mentions
+from evqa.qa.quantities import Mention, measured, mentions
 
-# Canonical unit → the unit that is compared, and how many of it one is.
-_BASE = {
-    "w": ("kw", Decimal("0.001")),
-    "mw": ("kw", Decimal(1000)),
-    "wh": ("kwh", Decimal("0.001")),
-    "mwh": ("kwh", Decimal(1000)),
-    "ma": ("a", Decimal("0.001")),
-    "kv": ("v", Decimal(1000)),
-    "khz": ("hz", Decimal(1000)),
-    "kohm": ("ohm", Decimal(1000)),
-    "s": ("min", 1 / Decimal(60)),
-    "h": ("min", Decimal(60)),
-    "m": ("km", Decimal("0.001")),
-    "cm": ("km", Decimal("0.00001")),
-    "mm": ("km", Decimal("0.000001")),
-    "eur": ("cent", Decimal(100)),
-    "usd": ("cent", Decimal(100)),
-    "gbp": ("pence", Decimal(100)),
-}
+# Which currency it is says little in a question: that there is a price is enough.
+_MONEY = {"eur": Decimal(1), "usd": Decimal(1), "cent": Decimal("0.01")}
 # The unit that is compared → the kind of thing that a question for it asks for.
 UNIT_KINDS = {
     "kw": "power",
@@ -32,12 +15,11 @@ UNIT_KINDS = {
     "kwh": "energy",
     "a": "current",
     "v": "voltage",
-    "min": "duration",
-    "day": "duration",
+    "s": "duration",
     "%": "share",
-    "cent": "price",
-    "pence": "price",
-    "km": "distance",
+    "money": "price",
+    "gbp": "price",
+    "m": "distance",
     "mile": "distance",
     "hz": "frequency",
     "ohm": "resistance",
@@ -87,8 +69,10 @@ def measures(text: str) -> tuple[list[Measure], str]:
 
 
 def _measure(text: str, mention: Mention) -> Measure:
-    unit, factor = _BASE.get(mention.quantity.unit, (mention.quantity.unit, Decimal(1)))
-    value = (mention.quantity.value * factor).normalize()
+    same = measured(mention.quantity)
+    value, unit = same.value, same.unit
+    if unit in _MONEY:
+        value, unit = (value * _MONEY[unit]).normalize(), "money"
     return Measure(value, unit, _bound(text[: mention.start], text[mention.end :]))
 
 

@@ -33,8 +33,7 @@ _ALSO_NOUNS_TEXT = """
 state share cost test charge lead use design demand change limit order range list rate name cover
 power place plan map record feature sample schedule route host request query report result
 benefit control increase decrease decline drop rise fall supply support transfer trip switch
-update upgrade use process focus finance grant guide aim advance offset reward list load lock
-measure
+update upgrade process focus finance grant guide aim advance offset reward list load lock measure
 output overview outline matter balance account block bridge bill check claim display fit feed
 function gain handle help mark present promise return run show signal stop store target term tie
 total track travel trigger turn waste watch work

@@ -114,6 +114,10 @@ _RECIPIENT = re.compile(
     r"(?P<after>(?: (?:in|at|by|for|on|from|with|via|during|after|before|when|to|using|over)\b"
     r".*)?)$"
 )
+# Nobody asks what a demand is expected to do.
+_FORESEEN = frozenset(
+    ["expected", "projected", "estimated", "set", "poised", "continued", "scheduled", "forecast"]
+)
 
 
 def definition(clause: Clause) -> Iterator[Asked]:
@@ -180,20 +184,12 @@ def _use(clause: Clause, be: str) -> Iterator[Asked]:
         yield Asked(f"What {be} used for?", "use", "medium")
 
 
-_FORESEEN = frozenset(
-    ["expected", "projected", "estimated", "set", "poised", "continued", "scheduled", "forecast"]
-)
-
-
 def _after_participle(clause: Clause, be: str, match: re.Match[str]) -> Iterator[Asked]:
     participle, preposition, said = match["participle"], match["preposition"], match["object"]
     if preposition == "by":
         yield from _by_whom(clause, match)
     elif preposition == "to" and (participle in _TO_VERB or _infinitive(said)):
-        is_need = participle in ("required", "needed", "used") and not is_person(clause.subject)
-        if participle in _FORESEEN or is_need:  # nobody asks what a demand is expected to do
-            return
-        if not clause.verb and num_words(said) > MIN_DONE_WORDS:
+        if _is_for_somebody_to_do(clause, participle) and num_words(said) > MIN_DONE_WORDS:
             yield Asked(_led(f"what {be} {participle} to do", clause), "to_do", "medium")
     elif preposition == "in" and participle in _DEFINED:
         yield Asked(question(f"Where {be} {participle}", "", clause), "where", "medium")
@@ -202,6 +198,12 @@ def _after_participle(clause: Clause, be: str, match: re.Match[str]) -> Iterator
     elif preposition in ("to", "with", "as", "from") and _is_thing(said):
         text = _led(f"what {be} {participle} {preposition}", clause)
         yield Asked(text, "passive", "medium")
+
+
+def _is_for_somebody_to_do(clause: Clause, participle: str) -> bool:
+    """Tell whether somebody is asked to do something, or a thing was made to."""
+    is_need = participle in ("required", "needed", "used") and not is_person(clause.subject)
+    return not clause.verb and not is_need and participle not in _FORESEEN
 
 
 def _led(text: str, clause: Clause) -> str:
