@@ -88,3 +88,5 @@ ASKED_UNITS = {word: KINDS[word] for word in _DATA["units"].split()}
 # "The driver" is any driver, "the grid" the only one; "the box" is one that was spoken of before.
 KNOWN_THINGS = frozenset(_DATA["known"].split())
 UNIQUE_THINGS = frozenset(_DATA["unique"].split())
+# What a price or a rate may be counted by: per hour, per session.
+COUNTED_BY = frozenset(_DATA["counted_by"].split())

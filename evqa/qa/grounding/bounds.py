@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from evqa.qa.grounding.amounts import amounts, same_amounts
 from evqa.qa.quantities import Mention, Quantity
+from evqa.qa.wordings import COUNTED_BY
 
 AT_LEAST, AT_MOST, ABOUT, EXACTLY, PLAIN = ">", "<", "~", "=", ""
 _UP = (
@@ -34,7 +35,7 @@ _BEFORE = (
     (ABOUT, r"(?:\b(?:about|around|roughly|approximately|some|nearly|almost|circa|close to)|~)"),
 )  # fmt: skip
 _FILL = (
-    r"(?: (?:a|an|the|every|each|about|around|of|its|their|some|only|just|charge of|power of|"
+    r"(?: (?:a|an|the|every|each|about|around|of|its|their|some|only|just|"
     r"the (?:age|end|start|beginning) of|early|late|mid))*"
 )
 _TRIGGER = re.compile(
@@ -75,17 +76,11 @@ _FLIPPED = {AT_LEAST: AT_MOST, AT_MOST: AT_LEAST}
 LOOK_BACK = 48
 LOOK_AHEAD = 32
 _PER = re.compile(
-    r"(?:\s*/\s*|\s+(?:times |sessions |of \w+ )?"
+    r"(?:\s*/\s*|\s+(?:[a-z]+s |of \w+ )?"
     r"(?:per|for (?:each|every)|each|every|an?|in every)\s+(?:single |charging |charge )?)"
     r"(?P<per>[A-Za-z]+(?:-hours?)?)",
     re.IGNORECASE,
 )
-_PERIODS_TEXT = """
-second minute hour day night week fortnight month quarter year kwh kilowatt-hour km kilometre
-kilometer mile metre meter session charge charger socket point vehicle car household person phase
-degree event swap space bay visit mi mwh kw litre stall port customer trip station exchange side
-"""
-_PERIODS = frozenset(_PERIODS_TEXT.split())
 _SAME_PERIOD = {
     "kilowatt-hour": "kwh", "kilometre": "km", "kilometer": "km", "mi": "mile", "meter": "metre",
     "car": "vehicle",
@@ -166,8 +161,8 @@ def _per(after: str) -> str:
     if not match:
         return ""
     word = match["per"].lower()
-    word = word if word in _PERIODS else word.removesuffix("s")
-    return _SAME_PERIOD.get(word, word) if word in _PERIODS else ""
+    word = word if word in COUNTED_BY else word.removesuffix("s")
+    return _SAME_PERIOD.get(word, word) if word in COUNTED_BY else ""
 
 
 def clash(ours: Iterable[Bounded], theirs: Iterable[Bounded], asked: str) -> str | None:

@@ -9,13 +9,13 @@ from evqa.qa.grounding.bounds import Bounded, bounded
 from evqa.qa.grounding.meaning import BASES, FUNCTION_WORDS, LIGHT, PAST, THIRD, meant, plain
 from evqa.qa.quantities import measured
 
-# "Type 2" is one name, and so are "Charger A", "IEC 62196-2" and "Vehicle-to-Grid".
+# "Type 2" is one name, and so are "Option A", "IEC 62196-2" and "Vehicle-to-Grid".
 _UNIT_NEXT = r"(?! ?(?:k?W|A|V|kWh|%|min|hours|km|million|per)\b)"
 _WORD = re.compile(
-    r"\b(?P<named>(?:(?:Types?|Levels?|Modes?|Class|Case|Stage|Phase|Zones?|Bands?|Chargers?|"
+    r"\b(?P<named>(?:(?:Types?|Levels?|Modes?|Class|Case|Stage|Phase|Zones?|Bands?|"
     r"Option|Groups?|Plan|Tier|Step|Deck|Article|Part|Annex|Version|Site|Route|Line|Method|"
     r"Model|types?|levels?|modes?|deck|article)[ -](?:[A-Z]{1,3}\d?|\d+(?:\.\d+)?)|"
-    r"(?:charger|option|class|group|zone|band|case|stage|plan|site|line|route|part)s? [A-Z])"
+    r"(?:option|class|group|zone|band|case|stage|plan|site|line|route|part)s? [A-Z])"
     rf"(?!\w|\.\d|%){_UNIT_NEXT})"
     r"|(?P<code>\b(?!(?:AC|DC|EUR|USD|GBP|VAT|SOC)\b)[A-Z]{2,}[ -]?\d+(?:[.-]\d+)*\b"
     rf"{_UNIT_NEXT})"
