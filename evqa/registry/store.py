@@ -82,11 +82,12 @@ class Registry:
         return VersionManifest.read(self.folder(version))
 
     def resolve(self, wanted: str) -> int:
-        """Return the version that a number or an alias names.
+        """Return the version that a number or an alias names, as it is printed ("evqa/2") too.
 
         Raises:
             UserError: for an alias that points nowhere, and for anything else.
         """
+        wanted = wanted.removeprefix(f"{self.name}/")
         if wanted.isdecimal():
             return int(self.folder(int(wanted)).name)
         aliases = asdict(self.aliases())

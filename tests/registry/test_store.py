@@ -149,6 +149,8 @@ def test_resolve_takes_numbers_and_aliases(registry):
     publish(registry)
     registry.promote(publish(registry))
     assert [registry.resolve(word) for word in ("1", "2", "champion")] == [1, 2, 2]
+    as_printed = (f"{registry.name}/{word}" for word in ("1", "champion"))
+    assert [registry.resolve(word) for word in as_printed] == [1, 2]
     for word, message in {
         "3": r"no such version \(registered: 1, 2\)",
         "previous": "no version has this alias",
